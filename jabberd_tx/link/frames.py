@@ -1,0 +1,120 @@
+"""The frames of the link protocol (docs/link-protocol.md) and their encoding.  No I/O.
+
+On the wire a frame is a 32-bit big-endian length and one CBOR array [type, …].  Inside the
+process it is one of the tuples below; `payload` is then a Stanza, or its packed bytes where
+nobody has needed to look inside yet.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jabberd_tx.xmpp.stanza import Stanza
+
+HELLO, AUTH, BIND, UNBIND, BOUND, ROUTE, FANOUT, CONFIRM = range(8)
+WORKING, BOUNCE, PRESENT, PING, CREDIT, REDIRECT, DRAIN, ERROR, PONG = range(8, 17)
+
+# flags of a ROUTE
+REPEAT = 1  # sent before on a path that is gone: it may have arrived
+CLIENT = 2  # comes from the owner's own client: c2s to the session owner's sm
+RETURNED = 4  # was queued for a client whose stream ended without acking it: c2s to sm
+
+# reasons of a BOUNCE (docs/delivery.md)
+NO_LINK, NO_SESSION, MOVED, NOT_MINE, BUSY = 'no-link', 'no-session', 'moved', 'not-mine', 'busy'
+
+
+class Route(NamedTuple):
+    """One stanza on its way.
+
+    dest     a name ('example.net') or a node ('c2s-a7')
+    key      to a name: the bare JID to hash, or None when the policy takes it from the stanza;
+             to a node: the stream id (16 bytes) of the session that it is for, or None
+    source   the sending node: where CONFIRM and BOUNCE go
+    epoch    the session's epoch (0 where there is no session)
+    uid      24 bytes: stream id (16), number of the stanza on it (64-bit big-endian)
+    hops     how many more routers or clustering components it may pass
+    flags    REPEAT | CLIENT | RETURNED
+    payload  Stanza, or its packed bytes
+    """
+
+    dest: str
+    key: str | bytes | None
+    source: str
+    epoch: int
+    uid: bytes
+    hops: int
+    flags: int
+    payload: Stanza | bytes
+
+
+class Fanout(NamedTuple):
+    """One stanza for many sessions of one node: the bytes once for all.
+
+    payload  the stanza without `to` (Stanza or packed bytes)
+    targets  [(stream id, to), …]; an empty `to` sends no `to` attribute
+    """
+
+    dest: str
+    source: str
+    uid: bytes
+    targets: list[tuple[bytes, str]]
+    payload: Stanza | bytes
+
+
+class Confirm(NamedTuple):
+    """uids: settled (by an sm) or queued for the client (by a c2s).  failed: [(uid, stream id), …] of fan-outs."""
+
+    dest: str
+    source: str
+    uids: list[bytes]
+    failed: list[tuple[bytes, bytes]]
+
+
+class Working(NamedTuple):
+    """These uids are not forgotten: sent after 1 s, so that nobody repeats them."""
+
+    dest: str
+    source: str
+    uids: list[bytes]
+
+
+class Bounce(NamedTuple):
+    """A ROUTE (or FANOUT) that could not be handed on: why, and its addresses.
+
+    dest is the node to tell; the rest but `reason` and `detail` is copied from the frame (`to`
+    is its dest).  detail: the owner for not-mine and moved, else ''.  source: the node that
+    bounces, or '' where a router does.
+    """
+
+    dest: str
+    source: str
+    reason: str
+    to: str
+    key: str | bytes | None
+    epoch: int
+    uid: bytes
+    detail: str
+
+
+class Present(NamedTuple):
+    """An instance of a name came (up) or went.  A node's own name is a name too: name == node then."""
+
+    name: str
+    node: str
+    incarnation: bytes
+    up: bool
+
+
+def make_uid(stream: bytes, number: int) -> bytes:
+    """The uid of stanza `number` of the stream with that 16-byte id."""
+    return stream + number.to_bytes(8, 'big')
+
+
+def uid_stream(uid: bytes) -> bytes:
+    """The stream id in a uid."""
+    return uid[:16]
+
+
+def uid_number(uid: bytes) -> int:
+    """The number in a uid."""
+    return int.from_bytes(uid[16:], 'big')

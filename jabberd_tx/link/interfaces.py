@@ -1,0 +1,95 @@
+"""What a component sees of its links, and what the links call in a component.
+
+The same two interfaces hold in one process (link/local.py) and over TCP (link/pool.py).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from jabberd_tx.link.frames import Bounce, Confirm, Fanout, Route, Working
+
+
+class Link(Protocol):
+    """One path to one router.  `up` turns False for good when it is lost; a new one takes its place."""
+
+    name: str
+    up: bool
+
+    def route(self, frame: Route) -> None:
+        """Send; on the wire at the end of the turn, in order.  Does nothing when the link is down."""
+
+    def fanout(self, frame: Fanout) -> None:
+        """Likewise.  Splits at half the frame limit by targets, with the same uid."""
+
+
+class Links(Protocol):
+    """All of a component's links: a pool over the routers, or the one in-process link.
+
+    node, incarnation: this component's own name, and 16 random bytes new at every start.
+    """
+
+    node: str
+    incarnation: bytes
+
+    def attach(self, component: Component) -> None:
+        """Whom to call.  Once, before start."""
+
+    def bind(self, name: str, policy: str | None = None, **options: object) -> None:
+        """Serve `name` on every router, now and after each reconnect.  Options as in BIND."""
+
+    def unbind(self, name: str) -> None: ...
+
+    def pick(self, key: str) -> Link | None:
+        """The link for this session owner's bare JID: a slot table over those that are up; None: none is."""
+
+    generation: int
+    """Changes whenever the set of links that are up does, so that a holder of a link knows when to pick anew."""
+
+    def instances(self, name: str) -> dict[str, bytes]:
+        """node -> incarnation of what serves a name, as all routers in sight say; {} for nothing."""
+
+    def confirm(self, node: str, uid: bytes, via: Link | None = None) -> None:
+        """Gathered over the turn.  `via`: the link that the frame came on; another is used if it is down."""
+
+    def failed(self, node: str, uid: bytes, sessions: list[bytes], via: Link | None = None) -> None:
+        """Confirms a fan-out but for these sessions, which are not here."""
+
+    def working(self, node: str, uids: list[bytes]) -> None: ...
+
+    def bounce(self, frame: Route, reason: str, detail: str = '', via: Link | None = None) -> None:
+        """Send a frame back to its source."""
+
+    def drain(self) -> None:
+        """Say on all links that this node is about to leave: new work goes to others."""
+
+
+class Component(Protocol):
+    """What links call.  Never re-entrant: never from within a call of Link or Links."""
+
+    def on_route(self, frame: Route, link: Link) -> None: ...
+
+    def on_fanout(self, frame: Fanout, link: Link) -> None: ...
+
+    def on_confirm(self, frame: Confirm) -> None: ...
+
+    def on_working(self, frame: Working) -> None: ...
+
+    def on_bounce(self, frame: Bounce, link: Link) -> None: ...
+
+    def on_up(self, name: str, node: str, incarnation: bytes) -> None:
+        """An instance of a name is there, as seen through at least one router.  The incarnation may be new."""
+
+    def on_down(self, name: str, node: str, incarnation: bytes) -> None:
+        """Every router in sight says that it is gone.  Not called because a link of our own was lost."""
+
+    def on_drain(self, node: str) -> None:
+        """The node is about to leave."""
+
+    def on_link_up(self, link: Link) -> None: ...
+
+    def on_link_down(self, link: Link) -> None:
+        """What went over it and is not confirmed may or may not have arrived."""
+
+    def congested(self) -> bool:
+        """True while it should get no more credit: the pool asks before it grants more."""

@@ -1,0 +1,52 @@
+"""What c2s and sm say to each other about a session: ROUTE payloads named 'session'.
+
+    c2s -> sm   start    resource wanted ('' for any); the stream is the uid's, the owner the ROUTE's key
+    sm  -> c2s  started  jid: the full JID that is bound
+    sm  -> c2s  refused  condition, text: a stanza error for the bind (RFC 6120 §7.6.2.2)
+    c2s -> sm   attach   jid, epoch, and the last broadcast presence packed as `inner`: the session
+                         lives on here; make a record of it, or take over the one there is
+    sm  -> c2s  attached to an attach, as started to a start
+    c2s -> sm   end      the stream is over, or the client closed it
+    sm  -> c2s  close    condition, text: end the stream with this stream error
+
+All are confirmed like any ROUTE.  All other frames of a session come after its start or attach.
+"""
+
+from __future__ import annotations
+
+from jabberd_tx.xmpp.stanza import Stanza
+
+NAME = 'session'
+START, STARTED, REFUSED = 'start', 'started', 'refused'
+ATTACH, ATTACHED, END, CLOSE = 'attach', 'attached', 'end', 'close'
+
+
+def start(resource: str) -> Stanza:
+    """c2s asks for a session of the ROUTE's owner; '' lets the sm choose the resource."""
+    return Stanza(NAME, {'type': START, 'resource': resource})
+
+
+def started(jid: str) -> Stanza:
+    return Stanza(NAME, {'type': STARTED, 'jid': jid})
+
+
+def refused(condition: str, text: str = '') -> Stanza:
+    return Stanza(NAME, {'type': REFUSED, 'condition': condition, 'text': text})
+
+
+def attach(jid: str, presence: Stanza | None) -> Stanza:
+    """`presence`: the last presence without `to` that the client sent, if it is available."""
+    return Stanza(NAME, {'type': ATTACH, 'jid': jid}, presence.pack() if presence else b'')
+
+
+def attached(jid: str) -> Stanza:
+    return Stanza(NAME, {'type': ATTACHED, 'jid': jid})
+
+
+def end() -> Stanza:
+    return Stanza(NAME, {'type': END})
+
+
+def close(condition: str, text: str = '') -> Stanza:
+    """`condition`: a stream error condition (RFC 6120 §4.9.3), such as conflict."""
+    return Stanza(NAME, {'type': CLOSE, 'condition': condition, 'text': text})

@@ -1,0 +1,86 @@
+"""The session store: who is online where.  In memory for one sm; shared by all sms later.
+
+What is asked on the stanza path answers at once or says that it does not know; what must be
+right ("is nobody there?") is asked of the store itself (docs/delivery.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from jabberd_tx.xmpp.stanza import Stanza
+
+
+class Session:
+    """One client's session, as the store last knew it.  Replaced by the store, never changed by others.
+
+    jid, bare    full and bare JID, prepared
+    node, incarnation  the c2s that holds its stream
+    stream       16 bytes
+    epoch        grows with every move; a write with a lower one is refused
+    presence     the last broadcast presence while available, else None
+    priority     of that presence; None while unavailable
+    interested   has asked for the roster
+    carbons      wants copies (XEP-0280)
+    directed     full or bare JIDs that got directed presence
+    """
+
+    __slots__ = (
+        'bare', 'carbons', 'directed', 'epoch', 'incarnation', 'interested', 'jid', 'node', 'presence',
+        'priority', 'stream',
+    )  # fmt: skip
+
+    def __init__(self, jid: str, node: str, incarnation: bytes, stream: bytes, epoch: int = 0) -> None:
+        self.jid, self.bare = jid, jid.partition('/')[0]
+        self.node, self.incarnation, self.stream, self.epoch = node, incarnation, stream, epoch
+        self.presence: Stanza | None = None
+        self.priority: int | None = None
+        self.interested = self.carbons = False
+        self.directed: frozenset[str] = frozenset()
+
+
+class StaleEpoch(Exception):
+    """The session has moved on: a higher epoch is in the store, or it is not there any more."""
+
+
+class SessionStore(Protocol):
+    """See the module's text.  All JIDs are prepared."""
+
+    def peek(self, bare: str) -> Sequence[Session] | None:
+        """The user's sessions if they are known here and now; None: not known, ask `fetch`.
+
+        An empty answer is never given from a cache: a store that may be behind says None.
+        """
+
+    def fetch(self, bare: str) -> Deferred[Sequence[Session]]:
+        """The user's sessions, from the store itself."""
+
+    def fetch_many(self, bares: Iterable[str]) -> Deferred[dict[str, Sequence[Session]]]:
+        """The same for many, in one question; users without a session are left out."""
+
+    def open(self, session: Session, replace: bool) -> Deferred[Session | None]:
+        """Add a session, or take over the stream's own with a higher epoch.
+
+        Where another stream has the same full JID: with `replace` it is removed and returned; without,
+        StaleEpoch is raised and nothing changes.
+        """
+
+    def update(self, stream: bytes, bare: str, epoch: int, **changes: Any) -> Deferred[Session]:
+        """Set attributes of a session; StaleEpoch when it is gone or has a higher epoch."""
+
+    def close(self, stream: bytes, bare: str, epoch: int) -> Deferred[Session | None]:
+        """Remove it; returns it as it was, or None when it was gone, or has a higher epoch."""
+
+    def of_node(self, node: str, incarnation: bytes) -> Deferred[Sequence[Session]]:
+        """All sessions that this start of a c2s node holds."""
+
+    def claim(self, bare: str, purpose: str, seconds: float) -> Deferred[bool]:
+        """Take a user's named claim (such as the offline flush) for so long; False when somebody has it."""
+
+    def release(self, bare: str, purpose: str) -> Deferred[None]: ...
+
+    def count(self) -> int:
+        """Sessions known here, for metrics."""
