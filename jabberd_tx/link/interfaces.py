@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jabberd_tx.link.frames import Bounce, Confirm, Fanout, Route, Working
+from jabberd_tx.link.frames import Bounce, Confirm, Fanout, Present, Route, Working
+
+Frame = Route | Fanout | Confirm | Working | Bounce | Present
 
 
 class Link(Protocol):
@@ -93,3 +95,45 @@ class Component(Protocol):
 
     def congested(self) -> bool:
         """True while it should get no more credit: the pool asks before it grants more."""
+
+
+class Port(Protocol):
+    """What a router sees of an attached node: a TCP link's far end (link/server.py) or a component in this
+    process (link/local.py).  `local` ports take frames as they are, others take bytes where there are some."""
+
+    node: str
+    incarnation: bytes
+    local: bool
+
+    def send(self, frame: Frame, raw: bytes | None = None) -> None:
+        """Hand a frame on, in order, by the end of the turn.  `raw`: its bytes with the length prefix, if known."""
+
+    def end(self, condition: str, text: str) -> None:
+        """Send ERROR and close."""
+
+
+class Switch(Protocol):
+    """What ports call in a router (routing/router.py)."""
+
+    def attach(self, port: Port) -> None:
+        """The node has proved itself.  An older port of the same node (an earlier incarnation) is ended."""
+
+    def detach(self, port: Port) -> None: ...
+
+    def bind(self, port: Port, name: str, options: dict[str, object]) -> str:
+        """The outcome for BOUND: 'ok', or the condition that refuses it."""
+
+    def unbind(self, port: Port, name: str) -> None: ...
+
+    def route(self, port: Port, frame: Route, raw: bytes | None, size: int) -> None:
+        """`size`: what it takes off the destination's credit (the frame's bytes; locally an estimate)."""
+
+    def fanout(self, port: Port, frame: Fanout, raw: bytes | None, size: int) -> None: ...
+
+    def pass_on(self, port: Port, frame: Confirm | Working | Bounce, raw: bytes | None) -> None:
+        """Frames to a node that cost no credit; dropped when the node is not here."""
+
+    def credit(self, port: Port, size: int) -> None:
+        """The port's node will take so many more bytes of ROUTE and FANOUT."""
+
+    def drain(self, port: Port) -> None: ...
