@@ -1,4 +1,4 @@
-"""What all tests share: how many examples a property test gets, and how long trial's test cases.
+"""What all tests share: how many examples a property test gets, how long a Deferred may take, where files go.
 
 Profiles (HYPOTHESIS_PROFILE): `check` is quick, `test` gives tests marked `fuzz` 500 examples, `fuzz` 10,000.
 Tests that are not marked keep to a small number in each of them.
@@ -7,6 +7,7 @@ Tests that are not marked keep to a small number in each of them.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -47,3 +48,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f'{item.nodeid} is marked fuzz and is no property test')
         own = getattr(function, '_hypothesis_internal_use_settings', None)
         function._hypothesis_internal_use_settings = settings(own or settings.default, max_examples=wanted)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def trial_files_in_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """`self.mktemp()` of trial's test cases names a path below pytest's temporary folder, not in the checkout."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TestCase, 'mktemp', lambda case: str(tmp_path_factory.mktemp(case.id().rsplit('.', 1)[1]) / 'temp'))
+        yield
