@@ -10,7 +10,13 @@
     items = await storage.run(rosters.get, 'juliet@example.net')
 
 `run(statement, **parameters)` executes an SQLAlchemy Core statement, compiled once for each dialect,
-and returns its rows.  An operation runs whole in one transaction, off the reactor thread.
+and returns its rows, tuples; for a statement that returns none, one row with the number of rows that it
+found and changed.  Statements are constants of their modules, and are always run with the same parameter
+names: for an insert these are the columns; in an update or delete the parameters of its WHERE must not be
+named as a column that it sets.
+
+An operation runs whole in one transaction, off the reactor thread.  A body has no effects but those on the
+database, for it may be run again when another one in the same transaction has failed.
 """
 
 from __future__ import annotations

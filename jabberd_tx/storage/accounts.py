@@ -1,0 +1,95 @@
+"""Accounts: who may log in, and the verifiers of the password."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cbor2 import dumps, loads
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from jabberd_tx.storage.offline import DELETE_ALL
+from jabberd_tx.storage.operations import Run, read, write
+from jabberd_tx.storage.rosters import DELETE_ROSTER
+from jabberd_tx.storage.schema import OWNER_BYTES, accounts
+from jabberd_tx.xmpp.sasl.credentials import Credentials, Verifier
+
+_OF_OWNER = accounts.c.owner == bindparam('who')
+
+SELECT_VERIFIERS = select(accounts.c.verifiers).where(_OF_OWNER)
+SELECT_OWNER = select(accounts.c.owner).where(_OF_OWNER)
+SELECT_PAGE = (
+    select(accounts.c.owner)
+    .where(accounts.c.domain == bindparam('where'), accounts.c.owner > bindparam('after'))
+    .order_by(accounts.c.owner)
+    .limit(bindparam('most'))
+)
+INSERT = insert(accounts)
+UPDATE = update(accounts).where(_OF_OWNER).values(verifiers=bindparam('new_verifiers'))
+DELETE = delete(accounts).where(_OF_OWNER)
+
+
+@read('account.credentials', cache='credentials')
+def credentials(run: Run, owner: str) -> Credentials | None:
+    """The verifiers by mechanism; None: no such account."""
+    rows = run(SELECT_VERIFIERS, who=owner)
+    if not rows:
+        return None
+    return {mechanism: Verifier(*values) for mechanism, values in loads(rows[0][0]).items()}
+
+
+@read('account.exists')
+def exists(run: Run, owner: str) -> bool:
+    """Whether there is such an account."""
+    return bool(run(SELECT_OWNER, who=owner))
+
+
+@read('account.page')
+def page(run: Run, domain: str, after: str, limit: int) -> list[str]:
+    """Up to `limit` bare JIDs of the domain that sort after `after` ('': from the first), in order."""
+    return [owner for (owner,) in run(SELECT_PAGE, where=domain, after=after, most=limit)]
+
+
+@write('account.add')
+def add(run: Run, owner: str, verifiers: Credentials) -> bool:
+    """Make an account; False: there is one already, and nothing is changed."""
+    if run(SELECT_OWNER, who=owner):
+        return False
+    run(INSERT, owner=owner, domain=_domain(owner), verifiers=_packed(verifiers))
+    return True
+
+
+@write('account.change', invalidates=('credentials',))
+def change(run: Run, owner: str, verifiers: Credentials) -> bool:
+    """Give an account another password; False: there is no such account."""
+    return bool(run(UPDATE, who=owner, new_verifiers=_packed(verifiers))[0][0])
+
+
+@write('account.put', invalidates=('credentials',))
+def put(run: Run, owner: str, verifiers: Credentials) -> bool:
+    """Make an account, or change the one there is; True: it is new."""
+    return not change.body(run, owner, verifiers) and bool(add.body(run, owner, verifiers))
+
+
+@write('account.put_many', invalidates=('credentials',))
+def put_many(run: Run, domain: str, pairs: Sequence[tuple[str, Credentials]]) -> int:
+    """Put (owner, credentials) for many owners of the domain, all or none; how many are new."""
+    return sum([put.body(run, owner, verifiers) for owner, verifiers in pairs])
+
+
+@write('account.remove', invalidates=('credentials', 'roster'))
+def remove(run: Run, owner: str) -> bool:
+    """Delete the account with its roster and its offline messages; False: there was no such account."""
+    run(DELETE_ROSTER, who=owner)
+    run(DELETE_ALL, who=owner)
+    return bool(run(DELETE, who=owner)[0][0])
+
+
+def _packed(verifiers: Credentials) -> bytes:
+    packed: bytes = dumps({mechanism: list(verifier) for mechanism, verifier in verifiers.items()})
+    return packed
+
+
+def _domain(owner: str) -> str:
+    if len(owner.encode()) > OWNER_BYTES:
+        raise ValueError(f'the JID of an account has at most {OWNER_BYTES} bytes')
+    return owner.rpartition('@')[2]

@@ -1,0 +1,68 @@
+"""Messages that wait for their owner (RFC 6121 §8.5.2.2, XEP-0160), each under its uid (docs/delivery.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, delete, func, insert, select
+
+from jabberd_tx.storage.operations import Run, read, write
+from jabberd_tx.storage.schema import offline
+
+_OF_OWNER = offline.c.owner == bindparam('who')
+_OF_UID = offline.c.uid == bindparam('which')
+
+SELECT_UID = select(offline.c.position).where(_OF_OWNER, _OF_UID)
+# Locks the owner's rows where rows can be locked, so that two pushes at once don't pass the limit together.
+COUNT_FOR_PUSH = select(func.count()).select_from(offline).where(_OF_OWNER).with_for_update()
+COUNT = select(func.count()).select_from(offline).where(_OF_OWNER)
+INSERT = insert(offline)
+SELECT_PAGE = (
+    select(offline.c.position, offline.c.uid, offline.c.stanza, offline.c.at)
+    .where(_OF_OWNER, offline.c.position > bindparam('after'))
+    .order_by(offline.c.position)
+    .limit(bindparam('most'))
+)
+DELETE_UID = delete(offline).where(_OF_OWNER, _OF_UID)
+DELETE_ALL = delete(offline).where(_OF_OWNER)
+
+STORED, REPEAT, FULL = 'stored', 'repeat', 'full'
+
+
+class Stored(NamedTuple):
+    """uid: 24 bytes; stanza: packed; at: when it came in, in seconds since 1970 UTC."""
+
+    uid: bytes
+    stanza: bytes
+    at: float
+
+
+@write('offline.push')
+def push(run: Run, owner: str, uid: bytes, stanza: bytes, at: float, limit: int) -> str:
+    """STORED; REPEAT: that uid is there already; FULL: the owner has `limit` of them or more, nothing is changed."""
+    if run(SELECT_UID, who=owner, which=uid):
+        return REPEAT
+    if run(COUNT_FOR_PUSH, who=owner)[0][0] >= limit:
+        return FULL
+    run(INSERT, owner=owner, uid=uid, stanza=stanza, at=at)
+    return STORED
+
+
+@read('offline.page')
+def page(run: Run, owner: str, after: int, limit: int) -> list[tuple[int, Stored]]:
+    """The oldest `limit` beyond position `after` (0: from the start), as (position, Stored), oldest first."""
+    return [(row[0], Stored(row[1], row[2], row[3])) for row in run(SELECT_PAGE, who=owner, after=after, most=limit)]
+
+
+@write('offline.drop')
+def drop(run: Run, owner: str, uids: Sequence[bytes]) -> int:
+    """Delete these; how many of them were there."""
+    return sum([run(DELETE_UID, who=owner, which=uid)[0][0] for uid in uids])
+
+
+@read('offline.count')
+def count(run: Run, owner: str) -> int:
+    """How many wait for the owner."""
+    total: int = run(COUNT, who=owner)[0][0]
+    return total
