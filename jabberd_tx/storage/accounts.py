@@ -11,7 +11,7 @@ from jabberd_tx.storage.offline import DELETE_ALL
 from jabberd_tx.storage.operations import Run, read, write
 from jabberd_tx.storage.rosters import DELETE_ROSTER
 from jabberd_tx.storage.schema import OWNER_BYTES, accounts
-from jabberd_tx.xmpp.sasl.credentials import Credentials, Verifier
+from jabberd_tx.xmpp.sasl.verifiers import Credentials, Verifier
 
 _OF_OWNER = accounts.c.owner == bindparam('who')
 
