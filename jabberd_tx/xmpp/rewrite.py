@@ -1,0 +1,160 @@
+"""The slow way: writes elements anew as XML that stands alone, with the offsets of direct children.
+
+Elements never get a prefix; a namespaced attribute gets one that its own element declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from xml.parsers import expat
+
+from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp.stanza import Child
+from jabberd_tx.xmpp.writer import escape, quote
+
+SEPARATOR = '\x01'  # between namespace and local name of what expat reports: XML does not have it
+
+
+class SelfContained:
+    """Writes the content of one element whose namespaces are `alike`: what is in one of them, directly
+    under others that are, needs no declaration.
+
+    Call start, text and end in document order; then `inner` and `children` are as a Stanza's.
+    """
+
+    def __init__(self, alike: Collection[str]) -> None:
+        self._alike = alike
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._open: list[tuple[str, str | None]] = []  # (tag name, default namespace inside; None: alike)
+        self._pending = False  # the last start tag lacks its '>'
+        self._note: tuple[str, str, int] = ('', '', 0)
+        self._children: list[Child] = []
+
+    def _write(self, text: str) -> None:
+        part = text.encode()
+        self._parts.append(part)
+        self._size += len(part)
+
+    def _close_tag(self) -> None:
+        if self._pending:
+            self._write('>')
+            self._pending = False
+
+    def start(self, uri: str, name: str, attrs: Mapping[tuple[str, str], str]) -> None:
+        """A start tag; attrs by (namespace or '', local name)."""
+        self._close_tag()
+        default = self._open[-1][1] if self._open else None
+        inside: str | None = uri
+        if default is None and uri in self._alike:
+            inside = None
+        if not self._open:
+            self._note = (ns.CLIENT if uri in ns.CONTENT else uri, name, self._size)
+        tag = [f'<{name}']
+        if inside != default:
+            tag.append(f" xmlns='{quote(uri)}'")
+        for count, ((space, key), value) in enumerate(attrs.items()):
+            if space == ns.XML:
+                key = f'xml:{key}'
+            elif space:
+                tag.append(f" xmlns:ns{count}='{quote(space)}'")
+                key = f'ns{count}:{key}'
+            tag.append(f" {key}='{quote(value)}'")
+        self._write(''.join(tag))
+        self._pending = True
+        self._open.append((name, inside))
+
+    def text(self, text: str) -> None:
+        """Character data."""
+        if text:
+            self._close_tag()
+            self._write(escape(text))
+
+    def end(self) -> None:
+        """The end tag of the element that is open."""
+        name, _ = self._open.pop()
+        if self._pending:
+            self._write('/>')
+            self._pending = False
+        else:
+            self._write(f'</{name}>')
+        if not self._open:
+            self._children.append(Child(*self._note, self._size))
+
+    @property
+    def inner(self) -> bytes:
+        return b''.join(self._parts)
+
+    @property
+    def children(self) -> tuple[Child, ...]:
+        return tuple(self._children)
+
+
+def split(name: str) -> tuple[str, str]:
+    """(namespace or '', local name) of a name as expat reports it."""
+    uri, _, local = name.rpartition(SEPARATOR)
+    return uri, local
+
+
+def rewrite(header: bytes, xml: bytes, alike: Collection[str]) -> tuple[bytes, tuple[Child, ...]]:
+    """`inner` and `children` of one element, such that they stand alone inside it.
+
+    header  a start tag that declares what is declared outside of the element
+    xml     the whole element, known to be well-formed there
+    alike   namespaces that the element's content is in without a declaration
+    """
+    out = SelfContained(alike)
+    parser = expat.ParserCreate('UTF-8', SEPARATOR)
+    depth = 0
+
+    def on_start(name: str, attrs: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > 1:
+            uri, local = split(name)
+            out.start(uri, local, {split(key): value for key, value in attrs.items()})
+
+    def on_end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        if depth > 0:
+            out.end()
+
+    def on_text(text: str) -> None:
+        if depth > 0:
+            out.text(text)
+
+    parser.buffer_text = True
+    parser.Parse(header)
+    parser.StartElementHandler, parser.EndElementHandler = on_start, on_end
+    parser.CharacterDataHandler = on_text
+    parser.Parse(xml)
+    # What came in parts may be put off by expat until the document ends.
+    parser.Parse(b'</' + header[1 : header.index(b' ')] + b'>', True)
+    return out.inner, out.children
+
+
+def text_of(inner: bytes) -> str:
+    """The text directly inside an element, its children left out."""
+    if b'<' not in inner and b'&' not in inner and b'\r' not in inner:
+        return inner.decode()
+    parts: list[str] = []
+    depth = 0
+    parser = expat.ParserCreate('UTF-8')
+
+    def on_start(name: str, attrs: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+
+    def on_end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def on_text(text: str) -> None:
+        if depth == 1:
+            parts.append(text)
+
+    parser.StartElementHandler, parser.EndElementHandler = on_start, on_end
+    parser.CharacterDataHandler = on_text
+    parser.Parse(b'<x>' + inner + b'</x>', True)
+    return ''.join(parts)
