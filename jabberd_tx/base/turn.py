@@ -24,7 +24,7 @@ class Turn:
     log = Logger()
 
     def __init__(self, reactor: IReactorTime) -> None:
-        self._reactor = reactor
+        self.reactor = reactor
         self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._flushes: list[Callable[[], None]] = []
         self._due = False
@@ -44,7 +44,7 @@ class Turn:
     def _arm(self) -> None:
         # A call with no delay, made while the reactor handles reads, runs before the next poll.
         self._due = True
-        self._reactor.callLater(0, self.run)
+        self.reactor.callLater(0, self.run)
 
     def run(self) -> None:
         """End the turn now: all `later` calls (up to a bound), then all flushes."""

@@ -105,6 +105,15 @@ class Present(NamedTuple):
     up: bool
 
 
+class Drain(NamedTuple):
+    """That node is about to leave: choose others for new work.
+
+    From a router, the router's own name means that the router itself leaves.
+    """
+
+    node: str
+
+
 def make_uid(stream: bytes, number: int) -> bytes:
     """The uid of stanza `number` of the stream with that 16-byte id."""
     return stream + number.to_bytes(8, 'big')

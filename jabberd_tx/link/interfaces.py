@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jabberd_tx.link.frames import Bounce, Confirm, Fanout, Present, Route, Working
+from jabberd_tx.link.frames import Bounce, Confirm, Drain, Fanout, Present, Route, Working
 
-Frame = Route | Fanout | Confirm | Working | Bounce | Present
+Frame = Route | Fanout | Confirm | Working | Bounce | Present | Drain
 
 
 class Link(Protocol):
@@ -115,6 +115,8 @@ class Port(Protocol):
 class Switch(Protocol):
     """What ports call in a router (routing/router.py)."""
 
+    node: str
+
     def attach(self, port: Port) -> None:
         """The node has proved itself.  An older port of the same node (an earlier incarnation) is ended."""
 
@@ -126,7 +128,10 @@ class Switch(Protocol):
     def unbind(self, port: Port, name: str) -> None: ...
 
     def route(self, port: Port, frame: Route, raw: bytes | None, size: int) -> None:
-        """`size`: what it takes off the destination's credit (the frame's bytes; locally an estimate)."""
+        """`size`: what it takes off the destination's credit: len(raw); without raw, an estimate (local.weigh).
+
+        A frame without raw that goes to a port that is not local is encoded here, and its length counts.
+        """
 
     def fanout(self, port: Port, frame: Fanout, raw: bytes | None, size: int) -> None: ...
 
