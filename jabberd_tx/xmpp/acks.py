@@ -1,0 +1,97 @@
+"""XEP-0198's counters and elements, without I/O.  Resumption is not in here.
+
+Inbound, what counts is not what has come but what is *confirmed*: the session passes in the number
+up to which all stanzas of its stream are settled (its uid numbers), and `h` follows from that.
+Outbound, each stanza that was sent is kept until the client's `h` covers it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Generic, TypeVar
+
+from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp.errors import stream_error
+from jabberd_tx.xmpp.events import Nonza
+
+MODULUS = 1 << 32  # h is an xs:unsignedInt that starts again at zero (§4)
+
+FEATURE = f"<sm xmlns='{ns.ACKS}'/>".encode()
+ENABLED = f"<enabled xmlns='{ns.ACKS}'/>".encode()
+REQUEST = f"<r xmlns='{ns.ACKS}'/>".encode()
+
+Item = TypeVar('Item')
+
+
+class AcksError(Exception):
+    """What the client did wrong; the stream ends.
+
+    condition  the stream error condition (RFC 6120 §4.9.3)
+    h, sent    for a handled count that is too high: what it acked, and what it was sent; else None
+    """
+
+    def __init__(self, condition: str, text: str, h: int | None = None, sent: int | None = None) -> None:
+        super().__init__(condition, text)
+        self.condition, self.text, self.h, self.sent = condition, text, h, sent
+
+    def to_xml(self) -> bytes:
+        """The stream error, with <handled-count-too-high/> where that is what happened."""
+        application = ''
+        if self.h is not None:
+            application = f"<handled-count-too-high xmlns='{ns.ACKS}' h='{self.h}' send-count='{self.sent}'/>"
+        return stream_error(self.condition, self.text, application=application)
+
+
+class Acks(Generic[Item]):
+    """The counters of one stream, from its <enable/> on.
+
+    unacked  what was sent and is not acked, oldest first; whoever sends keeps its length within bounds
+    """
+
+    __slots__ = ('_acked', '_before', 'unacked')
+
+    def __init__(self, before: int = 0) -> None:
+        """`before`: how many stanzas of the client's the session had numbered before <enable/>; h starts behind them."""
+        self._before = before
+        self._acked = 0
+        self.unacked: deque[Item] = deque()
+
+    def h(self, confirmed: int) -> int:
+        """`confirmed`: the number up to which all inbound stanzas are confirmed.  0 ≤ h < 2^32."""
+        return max(confirmed - self._before, 0) % MODULUS
+
+    def answer(self, confirmed: int) -> bytes:
+        """<a/>, to be sent at once for each <r/>."""
+        return b"<a xmlns='urn:xmpp:sm:3' h='%d'/>" % self.h(confirmed)
+
+    def sent(self, item: Item) -> None:
+        """A stanza was sent (not a nonza); `item` is given back by `acked`."""
+        self.unacked.append(item)
+
+    def acked(self, h: int) -> list[Item]:
+        """The client has handled `h` stanzas: those that this covers, oldest first.
+
+        AcksError when it was never sent so many (§6).  An older h than before is nothing new.
+        """
+        unacked = self.unacked
+        count = (h - self._acked) % MODULUS
+        if count > len(unacked):
+            if count >= MODULUS >> 1:
+                return []
+            sent = (self._acked + len(unacked)) % MODULUS
+            raise AcksError('undefined-condition', f'{h} stanzas acknowledged, {sent} sent', h, sent)
+        self._acked = h
+        return [unacked.popleft() for _ in range(count)]
+
+
+def parse_h(ack: Nonza) -> int:
+    """The `h` of an <a/>; AcksError where it has none that is an xs:unsignedInt."""
+    text = ack.attrs.get('h', '').strip(' \t\r\n').removeprefix('+')
+    if not (text.isascii() and text.isdigit() and len(text) <= 64 and (h := int(text)) < MODULUS):
+        raise AcksError('invalid-xml', 'an ack needs h, a number of stanzas')
+    return h
+
+
+def failed(condition: str) -> bytes:
+    """<failed/> with a stanza error condition (§6): 'unexpected-request' before bind or a second time."""
+    return f"<failed xmlns='{ns.ACKS}'><{condition} xmlns='{ns.STANZAS}'/></failed>".encode()

@@ -1,0 +1,49 @@
+"""Service discovery's answers (XEP-0030)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp.writer import start_tag
+
+
+class Identity(NamedTuple):
+    """What an entity is: category and type of the registry, such as ('server', 'im'); a name for people or ''."""
+
+    category: str
+    type: str
+    name: str = ''
+
+
+class Item(NamedTuple):
+    """An entity, or a node of one, that belongs to the one asked."""
+
+    jid: str
+    name: str = ''
+    node: str = ''
+
+
+def _some(**attrs: str) -> dict[str, str]:
+    return {key: value for key, value in attrs.items() if value}
+
+
+def info(identities: Iterable[tuple[str, ...]], features: Iterable[str], node: str = '') -> bytes:
+    """<query/> that answers disco#info.  Identities are (category, type[, name]); features go out sorted, each once."""
+    parts = [start_tag('query', {'xmlns': ns.DISCO_INFO, **_some(node=node)}), '>']
+    for identity in identities:
+        category, kind, name = Identity(*identity)
+        parts += start_tag('identity', {'category': category, 'type': kind, **_some(name=name)}), '/>'
+    for feature in sorted(set(features)):
+        parts += start_tag('feature', {'var': feature}), '/>'
+    return ''.join([*parts, '</query>']).encode()
+
+
+def items(entries: Iterable[tuple[str, ...]], node: str = '') -> bytes:
+    """<query/> that answers disco#items.  Entries are (jid[, name[, node]])."""
+    parts = [start_tag('query', {'xmlns': ns.DISCO_ITEMS, **_some(node=node)}), '>']
+    for entry in entries:
+        jid, name, at = Item(*entry)
+        parts += start_tag('item', {'jid': jid, **_some(name=name, node=at)}), '/>'
+    return ''.join([*parts, '</query>']).encode()
