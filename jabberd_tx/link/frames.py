@@ -1,13 +1,16 @@
-"""The frames of the link protocol (docs/link-protocol.md) and their encoding.  No I/O.
+"""The frames of the link protocol (docs/link-protocol.md).  No I/O.
 
-On the wire a frame is a 32-bit big-endian length and one CBOR array [type, …].  Inside the
-process it is one of the tuples below; `payload` is then a Stanza, or its packed bytes where
-nobody has needed to look inside yet.
+On the wire a frame is a 32-bit big-endian length and one CBOR array [type, …] (`encode`, and link/decoding.py).
+Inside the process it is one of the tuples below; `payload` is then a Stanza, or its packed bytes
+where nobody has needed to look inside yet.
 """
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import NamedTuple
+
+from cbor2 import dumps
 
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -19,7 +22,7 @@ REPEAT = 1  # sent before on a path that is gone: it may have arrived
 CLIENT = 2  # comes from the owner's own client: c2s to the session owner's sm
 RETURNED = 4  # was queued for a client whose stream ended without acking it: c2s to sm
 
-# reasons of a BOUNCE (docs/delivery.md)
+# reasons of a BOUNCE
 NO_LINK, NO_SESSION, MOVED, NOT_MINE, BUSY = 'no-link', 'no-session', 'moved', 'not-mine', 'busy'
 
 
@@ -97,7 +100,10 @@ class Bounce(NamedTuple):
 
 
 class Present(NamedTuple):
-    """An instance of a name came (up) or went.  A node's own name is a name too: name == node then."""
+    """An instance of a name came (up) or went.  A node's own name is a name too: name == node then.
+
+    A router sends one for each instance when a link comes up, and one of itself after them: the list is whole.
+    """
 
     name: str
     node: str
@@ -112,6 +118,99 @@ class Drain(NamedTuple):
     """
 
     node: str
+
+
+class Hello(NamedTuple):
+    """The first frame of each side.  nonce: 32 random bytes of this connection; features: what the side honours."""
+
+    version: int
+    node: str
+    incarnation: bytes
+    nonce: bytes
+    features: list[str]
+
+
+class Auth(NamedTuple):
+    """The proof that the side knows the secret (link/auth.py)."""
+
+    mac: bytes
+
+
+class Bind(NamedTuple):
+    """A component serves a name.  options: policy, key, slot, weight, exclusive, default, log."""
+
+    name: str
+    options: dict[str, object]
+
+
+class Unbind(NamedTuple):
+    """It serves the name no longer."""
+
+    name: str
+
+
+class Bound(NamedTuple):
+    """The answer to a BIND.  outcome: 'ok', or the condition that refuses it."""
+
+    name: str
+    outcome: str
+
+
+class Ping(NamedTuple):
+    """Sent when nothing has come for a while; the answer is a PONG with the same number."""
+
+    number: int
+
+
+class Pong(NamedTuple):
+    """The answer to a PING."""
+
+    number: int
+
+
+class Credit(NamedTuple):
+    """The sending node will take so many more bytes of ROUTE and FANOUT over this link."""
+
+    size: int
+
+
+class Redirect(NamedTuple):
+    """Frames for a name or address may go to that node directly, for `seconds`."""
+
+    name: str
+    node: str
+    seconds: int
+
+
+class Error(NamedTuple):
+    """The last frame before the link is closed: why."""
+
+    condition: str
+    text: str
+
+
+AnyFrame = (
+    Hello | Auth | Bind | Unbind | Bound | Route | Fanout | Confirm | Working | Bounce | Present
+    | Ping | Pong | Credit | Redirect | Drain | Error
+)  # fmt: skip
+
+CODES: dict[type, int] = {
+    Hello: HELLO, Auth: AUTH, Bind: BIND, Unbind: UNBIND, Bound: BOUND, Route: ROUTE, Fanout: FANOUT,
+    Confirm: CONFIRM, Working: WORKING, Bounce: BOUNCE, Present: PRESENT, Ping: PING, Pong: PONG,
+    Credit: CREDIT, Redirect: REDIRECT, Drain: DRAIN, Error: ERROR,
+}  # fmt: skip
+
+_length = Struct('>I').pack
+
+
+def encode(frame: AnyFrame) -> bytes:
+    """The frame's bytes, length prefix included.  A Stanza in it is packed (once, however often it is sent)."""
+    kind = type(frame)
+    if (kind is Route or kind is Fanout) and type(frame[-1]) is Stanza:
+        body = dumps([CODES[kind], *frame[:-1], frame[-1].pack()])
+    else:
+        body = dumps([CODES[kind], *frame])
+    return _length(len(body)) + body
 
 
 def make_uid(stream: bytes, number: int) -> bytes:

@@ -118,7 +118,10 @@ class Switch(Protocol):
     node: str
 
     def attach(self, port: Port) -> None:
-        """The node has proved itself.  An older port of the same node (an earlier incarnation) is ended."""
+        """The node has proved itself.  An older port of the same node (an earlier incarnation) is ended.
+
+        Sends the port, before it returns, a PRESENT for each instance there is, and a DRAIN for each that drains.
+        """
 
     def detach(self, port: Port) -> None: ...
 
@@ -141,4 +144,5 @@ class Switch(Protocol):
     def credit(self, port: Port, size: int) -> None:
         """The port's node will take so many more bytes of ROUTE and FANOUT."""
 
-    def drain(self, port: Port) -> None: ...
+    def drain(self, port: Port) -> None:
+        """The port's node is about to leave: its other ports are told with a DRAIN that names it."""
