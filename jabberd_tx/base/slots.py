@@ -1,0 +1,195 @@
+"""Which instance a key belongs to, at the price of one hash and one index.
+
+A key's hash picks one of 16,384 slots; a slot belongs to the instance with the highest score for it
+(rendezvous hashing with weights; docs/routing.md has the formula).  Scores depend on nothing but the
+slot and the instance's name and weight, so that all who know the same instances have the same table
+without a word between them, and an instance that comes or goes moves its own share of the slots only.
+
+Scores are cached for each instance.  Those of a new one are computed in slices, a slice a turn; until
+they are there the table answers as before, then it switches at once.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from hashlib import blake2b
+from math import log
+from struct import Struct
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from jabberd_tx.base.hashing import hash64
+
+SLOTS = 16384
+_MASK = SLOTS - 1
+_EACH = 8  # scores that one BLAKE2b-512 gives
+_SLICE = 1024  # slots scored in one turn: about half a millisecond
+_words = Struct('>8Q').unpack
+_UNIT = 2.0**-53
+
+
+def slot_of(key: str) -> int:
+    """The slot of a prepared key: its hash modulo 16,384."""
+    return hash64(key) & _MASK
+
+
+def scores(name: str, weight: float, first: int, count: int) -> array[float]:
+    """The instance's scores for `count` slots from `first`, both multiples of 8; the highest takes a slot.
+
+    Slot s has word s mod 8 of BLAKE2b-512(UTF-8 of name, NUL, s div 8 as uint16), all big-endian.  Its
+    upper 53 bits w make the score  weight / -ln((w + ½) / 2⁵³).
+    """
+    start = blake2b(name.encode() + b'\0')
+    found: array[float] = array('d')
+    for block in range(first // _EACH, (first + count) // _EACH):
+        blake = start.copy()
+        blake.update(block.to_bytes(2, 'big'))
+        found.extend([-weight / log(((word >> 11) + 0.5) * _UNIT) for word in _words(blake.digest())])
+    return found
+
+
+class _Scored:
+    """An instance and its scores, as far as they are computed."""
+
+    __slots__ = ('name', 'scores', 'weight')
+
+    def __init__(self, name: str, weight: float) -> None:
+        self.name, self.weight = name, weight
+        self.scores: array[float] = array('d')
+
+    def whole(self) -> bool:
+        return len(self.scores) == SLOTS
+
+    def go_on(self) -> None:
+        self.scores.extend(scores(self.name, self.weight, len(self.scores), _SLICE))
+
+
+class SlotTable:
+    """The owner of each slot, among the instances that joined.
+
+    A table with one instance needs no scores and takes no memory for them.
+    """
+
+    __slots__ = ('_best', '_call', '_changed', '_clock', '_coming', '_owners', '_settled', '_sole')
+
+    def __init__(self, clock: IReactorTime, changed: Callable[[], None] | None = None) -> None:
+        """`changed`: called after each switch, in the turn in which `pick` first answers anew."""
+        self._clock = clock
+        self._changed = changed
+        self._settled: dict[str, _Scored] = {}  # those that `pick` chooses from
+        self._coming: dict[str, _Scored] = {}  # those whose scores are not complete, in order of arrival
+        self._sole: str | None = None  # the only settled one, while there are no owners
+        self._owners: list[str] = []  # by slot
+        self._best: array[float] = array('d')  # the owner's score, by slot
+        self._call: IDelayedCall | None = None
+
+    def pick(self, key: str) -> str | None:
+        """The instance for a prepared key; None when there is none."""
+        owners = self._owners
+        return owners[hash64(key) & _MASK] if owners else self._sole
+
+    def owner(self, slot: int) -> str | None:
+        """The instance that has the slot."""
+        return self._owners[slot] if self._owners else self._sole
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All that joined and have not left, those that are not chosen from yet included."""
+        return frozenset((*self._settled, *self._coming))
+
+    @property
+    def busy(self) -> bool:
+        """True while scores are being computed, and `pick` may still answer without the newest instances."""
+        return bool(self._coming)
+
+    def join(self, name: str, weight: float = 1.0) -> None:
+        """An instance is there, or has another weight than before: it then keeps the old one until the switch.
+
+        With a weight of 2 it gets twice the slots of one with 1.  ValueError unless weight > 0.
+        """
+        if not weight > 0:
+            raise ValueError(f'not a weight: {weight}')
+        coming, settled = self._coming.get(name), self._settled.get(name)
+        if coming is not None and coming.weight == weight:
+            return
+        self._coming.pop(name, None)
+        if settled is not None and settled.weight == weight:
+            return
+        if self._settled and self._settled.keys() != {name}:
+            self._coming[name] = _Scored(name, weight)
+            if self._call is None:
+                self._call = self._clock.callLater(0, self._slice)
+            return
+        self._settled[name] = _Scored(name, weight)
+        self._alone()
+        if self._changed is not None:
+            self._changed()
+
+    def leave(self, name: str) -> None:
+        """The instance is gone; its slots have their new owners when this returns."""
+        self._coming.pop(name, None)
+        if self._settled.pop(name, None) is None:
+            return
+        if not self._settled and self._coming:
+            # Whoever came first takes all until scores say who takes what.
+            first = next(iter(self._coming))
+            self._settled[first] = self._coming.pop(first)
+        if len(self._settled) < 2:
+            self._alone()
+        elif self._owners:
+            self._retake(name)
+        if self._changed is not None:
+            self._changed()
+
+    def close(self) -> None:
+        """Compute no more."""
+        self._coming.clear()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    # ---- a slice a turn
+
+    def _slice(self) -> None:
+        self._call = None
+        if not self._coming:
+            return
+        # Those that have slots come first: a newcomer's scores are compared with theirs.
+        one = next(one for one in (*self._settled.values(), *self._coming.values()) if not one.whole())
+        one.go_on()
+        if one.whole():
+            if one is self._settled.get(one.name):
+                # It had all slots, without scores, until another came.
+                self._owners, self._best = [one.name] * SLOTS, array('d', one.scores)
+            else:
+                self._switch(one)
+        if self._coming:
+            self._call = self._clock.callLater(0, self._slice)
+
+    def _switch(self, one: _Scored) -> None:
+        name = one.name
+        del self._coming[name]
+        if self._settled.pop(name, None) is not None:  # it has another weight now
+            self._retake(name)
+        self._settled[name] = one
+        owners, best = self._owners, self._best
+        for slot, (new, old) in enumerate(zip(one.scores, best, strict=True)):
+            if new > old or (new == old and name > owners[slot]):
+                best[slot], owners[slot] = new, name
+        if self._changed is not None:
+            self._changed()
+
+    def _alone(self) -> None:
+        """One has all slots, or there is none: no need of scores."""
+        self._owners, self._best, self._sole = [], array('d'), None
+        for name in list(self._settled):
+            one = self._settled[name] = self._coming.pop(name, self._settled[name])
+            self._sole, one.scores = name, array('d')
+
+    def _retake(self, gone: str) -> None:
+        """Give each slot of one that is gone to the highest of the others."""
+        owners, best = self._owners, self._best
+        others = [(one.scores, name) for name, one in sorted(self._settled.items())]
+        for slot in [slot for slot, owner in enumerate(owners) if owner == gone]:
+            best[slot], owners[slot] = max([(found[slot], name) for found, name in others])
