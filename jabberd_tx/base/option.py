@@ -1,0 +1,131 @@
+"""What one option of the configuration may be, and the table that it stands in.
+
+Code declares its options with these, by way of base/options.py, which reads the file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+_VARIABLE = re.compile(r'\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}')
+_KINDS = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'a string', list: 'a list of strings'}
+
+
+class ConfigError(Exception):
+    """A configuration that must not be used.  str(error) is one line: file, key, what was expected."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(' '.join(text.splitlines()))
+
+
+@dataclass(frozen=True)
+class Option:
+    """One key of a section.
+
+    kind    bool, int, float, str, or list (of str)
+    unit    's', 'bytes', … for the reference page
+    low, high  inclusive bounds of a number, or of the length of a str or list
+    choices  the only values allowed; of a list, the only items
+    reload  True when a running server can apply a new value; else it names the restart
+    secret  never shown; may also be given as `NAME_file`, the path of a file whose first line is the value
+    path    a str that names a file or folder: `${VARIABLE}` and `${VARIABLE:-default}` are replaced from the
+            environment, and a relative path is below the folder `data` of [server]
+    """
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    unit: str = ''
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Any, ...] = ()
+    reload: bool = False
+    secret: bool = False
+    path: bool = False
+
+    def expected(self) -> str:
+        """What a value must be, in words: 'an integer from 0 to 65535'."""
+        what = _KINDS[self.kind]
+        if self.choices:
+            names = ', '.join(repr(choice) for choice in self.choices)
+            return f'{what}, each one of {names}' if self.kind is list else f'one of {names}'
+        bounds = self.bounds()
+        if not bounds:
+            return what
+        if self.kind in (int, float):
+            return f'{what} {bounds}' + (f' ({self.unit})' if self.unit else '')
+        return f'{what}, {"characters" if self.kind is str else "items"} {bounds}'
+
+    def bounds(self) -> str:
+        """'from 1 to 10', 'at least 1', 'at most 10' or ''."""
+        if self.low is not None and self.high is not None:
+            return f'from {self.low:g} to {self.high:g}' if self.low < self.high else f'exactly {self.low:g}'
+        if self.low is not None:
+            return f'at least {self.low:g}'
+        return '' if self.high is None else f'at most {self.high:g}'
+
+    def check(self, value: Any) -> Any:
+        """The value as the code wants it (a float for a whole number, variables replaced).
+
+        ValueError: what was expected, and what came instead (of a secret: nothing)."""
+        if self.kind is float and type(value) is int:
+            value = float(value)
+        if not self._is_good(value):
+            raise ValueError(f'expected {self.expected()}' + ('' if self.secret else f', not {_shown(value)}'))
+        return expand(value) if self.path else list(value) if self.kind is list else value
+
+    def _is_good(self, value: Any) -> bool:
+        # bool is an int, so that isinstance would take `port = true`.
+        right_kind = type(value) is self.kind
+        if not right_kind:
+            return False
+        if self.kind is list and not all(type(item) is str for item in value):
+            return False
+        if self.choices and not all(item in self.choices for item in (value if self.kind is list else [value])):
+            return False
+        if self.kind is float and not math.isfinite(value):
+            return False
+        size = len(value) if self.kind in (str, list) else value
+        return not (self.low is not None and size < self.low or self.high is not None and size > self.high)
+
+
+class Section:
+    """A table of the TOML file.  `many`: an array of tables ([[name]]), each with these options.
+
+    A dot in the name is a table in a table: 'modules.ping' is [modules.ping]."""
+
+    def __init__(self, name: str, help: str, *options: Option, many: bool = False) -> None:
+        self.name, self.help, self.options, self.many = name, help, options, many
+
+    def defaults(self) -> SimpleNamespace:
+        """An object with every option at its default: for tests and embedding."""
+        return SimpleNamespace(**{option.name: copied(option.default) for option in self.options})
+
+
+def copied(value: Any) -> Any:
+    """The value, or a copy that its user may change."""
+    return list(value) if isinstance(value, list | tuple) else value
+
+
+def expand(text: str) -> str:
+    """Replace ${NAME} and ${NAME:-default} from the environment; ValueError for one that is not set."""
+
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match['name']) or match['default']
+        if found is None:
+            raise ValueError(f'expected the environment variable {match["name"]} to be set')
+        return found
+
+    return _VARIABLE.sub(value, text)
+
+
+def _shown(value: Any) -> str:
+    """A value for a message of one line."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else text[:57] + '...'
