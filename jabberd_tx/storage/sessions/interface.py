@@ -62,14 +62,17 @@ class SessionStore(Protocol):
         """The same for many, in one question; users without a session are left out."""
 
     def open(self, session: Session, replace: bool) -> Deferred[Session | None]:
-        """Add a session, or take over the stream's own with a higher epoch.
+        """Add a session (which becomes the store's), or take over the stream's own with a higher epoch, or with
+        the same one where node and incarnation are the same, too: a repeat.  A lower epoch is refused by StaleEpoch.
+        What the stream's own has and the new one doesn't say (presence with priority, directed, flags) stays.
 
         Where another stream has the same full JID: with `replace` it is removed and returned; without,
         StaleEpoch is raised and nothing changes.
         """
 
     def update(self, stream: bytes, bare: str, epoch: int, **changes: Any) -> Deferred[Session]:
-        """Set attributes of a session; StaleEpoch when it is gone or has a higher epoch."""
+        """Set attributes of a session; StaleEpoch when it is gone or has a higher epoch.  A higher one than the
+        session's becomes its own."""
 
     def close(self, stream: bytes, bare: str, epoch: int) -> Deferred[Session | None]:
         """Remove it; returns it as it was, or None when it was gone, or has a higher epoch."""

@@ -13,8 +13,6 @@ from jabberd_tx.storage.sessions.interface import Session, StaleEpoch
 # Claims that ran out without a release are swept when so many stand.
 SWEEP_AT = 1024
 
-_FIXED = frozenset(('jid', 'bare', 'stream'))
-
 
 class MemorySessions:
     """Implements SessionStore.  A session that was given out never changes: an update makes a new one."""
@@ -84,13 +82,15 @@ class MemorySessions:
         return succeed(other)
 
     def update(self, stream: bytes, bare: str, epoch: int, **changes: Any) -> Deferred[Session]:
-        """See SessionStore.  ValueError for what identifies a session, AttributeError for what it has not."""
+        """See SessionStore.  ValueError for another jid, AttributeError for what a session has not.  A higher epoch
+        than the session's becomes its own."""
         found = self._find(stream, bare)
         if found is None or found.epoch > epoch:
             return fail(StaleEpoch(bare))
-        if not _FIXED.isdisjoint(changes):
-            return fail(ValueError(f'a session keeps its {", ".join(_FIXED & changes.keys())}'))
+        if 'jid' in changes:
+            return fail(ValueError('a session keeps its jid'))
         new = _copy(found)
+        new.epoch = epoch
         try:
             for name, value in changes.items():
                 setattr(new, name, value)

@@ -88,7 +88,7 @@ class SqliteConnection:
         writes = any(not call.operation.reads for call in calls)
         try:
             # A transaction that wrote after it had read could be refused at once where another process wrote between.
-            self._execute('BEGIN IMMEDIATE' if writes else 'BEGIN')
+            self.execute('BEGIN IMMEDIATE' if writes else 'BEGIN')
         except sqlite3.Error as error:
             return self._without_writes(calls, error) if writes else [_failed(error)] * len(calls)
         try:
@@ -103,15 +103,15 @@ class SqliteConnection:
     def _transact_guarded(self, calls: Sequence[Call], writes: bool) -> list[Any]:
         results: list[Any] = []
         try:
-            self._execute('BEGIN IMMEDIATE' if writes else 'BEGIN')
+            self.execute('BEGIN IMMEDIATE' if writes else 'BEGIN')
             for call in calls:
-                self._execute('SAVEPOINT one')
+                self.execute('SAVEPOINT one')
                 try:
                     results.append(call.operation.body(self._run, call.owner, *call.arguments))
                 except Exception as error:
-                    self._execute('ROLLBACK TO one')
+                    self.execute('ROLLBACK TO one')
                     results.append(_failed(error, call.operation.name))
-                self._execute('RELEASE one')
+                self.execute('RELEASE one')
         except sqlite3.Error as error:
             self._abandon()
             return [_failed(error)] * len(calls)
@@ -119,7 +119,7 @@ class SqliteConnection:
 
     def _commit(self, results: list[Any]) -> list[Any]:
         try:
-            self._execute('COMMIT')
+            self.execute('COMMIT')
         except sqlite3.Error as error:
             self._abandon()
             return [_failed(error)] * len(results)
@@ -131,13 +131,14 @@ class SqliteConnection:
         answers = iter(self.transact(reads) if reads else ())
         return [next(answers) if call.operation.reads else _failed(error) for call in calls]
 
-    def _execute(self, sql: str) -> None:
+    def execute(self, sql: str) -> None:
+        """SQL that gives no rows."""
         self._cursor.execute(sql)
 
     def _abandon(self) -> None:
         # A full disk, among others, has ended the transaction already.
         if self._connection.in_transaction:
-            self._execute('ROLLBACK')
+            self.execute('ROLLBACK')
 
 
 def _failed(error: Exception, name: str = '') -> StorageError:

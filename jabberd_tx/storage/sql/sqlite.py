@@ -142,11 +142,16 @@ class SqliteStorage:
     def _deliver(self, results: list[Any]) -> None:
         """Results of the oldest requests, in order."""
         pending = self._pending
+        failed: list[StorageError] = []
         for result in results:
-            request = pending.popleft()
-            if isinstance(result, StorageError) and result.__cause__ is not None:
-                self.log.error('{name} failed: {error}', name=request.call.operation.name, error=result)
-            request.answer(result)
+            if isinstance(result, StorageError):
+                failed.append(result)
+            pending.popleft().answer(result)
+        if failed:
+            # One line for a group: a full disk fails thousands in a second.
+            self.log.error(
+                '{count} of {all} operations failed: {error}', count=len(failed), all=len(results), error=failed[0]
+            )
 
     def _ended(self, started: Deferred[None], error: StorageError | None) -> None:
         """The thread is through."""

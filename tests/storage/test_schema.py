@@ -1,0 +1,196 @@
+"""The tables: one description, the same in the migrations, with keys that MySQL can hold; their versions."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+from sqlalchemy.dialects.mysql import dialect as mysql_dialect
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateTable
+
+from jabberd_tx.storage import accounts, migrations, offline, rosters
+from jabberd_tx.storage.operations import StorageError
+from jabberd_tx.storage.schema import metadata
+from jabberd_tx.storage.sql.connection import connect
+from jabberd_tx.storage.sql.statements import Statements
+
+
+def names_in(path: str) -> set[str]:
+    """Tables in the file."""
+    with closing(sqlite3.connect(path)) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def version_in(path: str, version: str) -> None:
+    """Make a database of that version."""
+    migrations.upgrade(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute('UPDATE alembic_version SET version_num = ?', (version,))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Of a database that is not there yet."""
+    return str(tmp_path / 'data' / 'jabberd.sqlite')
+
+
+# ---- the tables
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(path: str) -> None:
+    """Alembic finds no difference, and `VERSIONS` lists its scripts."""
+    migrations.upgrade(path)
+    engine = create_engine('sqlite://', creator=lambda: connect(path, 1), poolclass=NullPool)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={'compare_type': True})
+        assert compare_metadata(context, metadata) == []
+    scripts = ScriptDirectory.from_config(migrations._config())
+    assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == migrations.VERSIONS
+    assert scripts.get_current_head() == migrations.HEAD
+
+
+def test_positions_are_never_used_again_by_sqlite(path: str) -> None:
+    """AUTOINCREMENT, in the file as the migrations make it."""
+    migrations.upgrade(path)
+    with closing(sqlite3.connect(path)) as connection:
+        (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'offline'").fetchone()
+    assert 'AUTOINCREMENT' in sql
+
+
+def test_every_key_fits_mysql() -> None:
+    """InnoDB's keys hold 3,072 bytes; the tables compile for it, JIDs as bytes."""
+    for table in metadata.tables.values():
+        ddl = str(CreateTable(table).compile(dialect=mysql_dialect()))
+        assert 'owner VARBINARY(1024) NOT NULL' in ddl
+        keys = [list(table.primary_key), *[list(index.columns) for index in table.indexes]]
+        keys += [list(constraint.columns) for constraint in table.constraints if hasattr(constraint, 'columns')]
+        for key in keys:
+            assert sum([getattr(column.type, 'length', None) or 8 for column in key]) <= 3072, key
+
+
+def test_statements_compile_for_mysql_with_jids_as_bytes() -> None:
+    """Parameters become bytes, and columns text again, where the driver's strings have collations."""
+    statements = Statements(mysql_dialect(paramstyle='pyformat'))
+    compiled = statements.get(accounts.SELECT_PAGE, ['where', 'after', 'most'])
+    assert {name for name, _ in compiled.to_driver} >= {'where', 'after'}
+    assert [(index, convert('jülia'.encode())) for index, convert in compiled.from_driver] == [(0, 'jülia')]
+    assert dict(statements.get(rosters.DELETE_ITEM, ['who', 'whom']).to_driver)['whom']('é') == 'é'.encode()
+    push = statements.get(offline.INSERT, ['owner', 'uid', 'stanza', 'at'])
+    assert 'position' not in push.sql
+    assert 'FOR UPDATE' in statements.get(offline.COUNT_FOR_PUSH, ['who']).sql
+
+
+# ---- versions
+
+
+def test_a_fresh_file_gets_its_tables(path: str) -> None:
+    """Made with its folder, for its owner alone; a second time nothing is left to do."""
+    assert migrations.version_of(path) is None
+    migrations.make_ready(path)
+    assert migrations.version_of(path) == migrations.HEAD
+    assert names_in(path) >= {'accounts', 'roster', 'offline', 'alembic_version'}
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert migrations.upgrade(path) == []
+
+
+@pytest.mark.parametrize(
+    ('version', 'said'),
+    [
+        ('0000', ['is older', migrations.HEAD, 'run jabberd-ctl db upgrade']),
+        ('9999', ['is newer', migrations.HEAD]),
+    ],
+)
+def test_another_schema_stops_the_start(path: str, version: str, said: list[str], monkeypatch: Any) -> None:
+    """The text names the file, both versions, and what to run; the file stays as it was."""
+    version_in(path, version)
+    monkeypatch.setattr(migrations, 'VERSIONS', ('0000', *migrations.VERSIONS))
+    with pytest.raises(StorageError) as raised:
+        migrations.make_ready(path)
+    for part in [path, version, *said]:
+        assert part in str(raised.value)
+    assert migrations.version_of(path) == version
+
+
+def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    """Neither start nor upgrade touches it."""
+    path = str(tmp_path / 'other.sqlite')
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute('CREATE TABLE accounts (owner TEXT)')
+    for attempt in (migrations.make_ready, migrations.upgrade, migrations.pending):
+        with pytest.raises(StorageError, match='not one of jabberd-tx'):
+            attempt(path)
+    assert names_in(path) == {'accounts'}
+
+
+SECOND = '''"""Add a table; and fail when told to."""
+from alembic import op
+import sqlalchemy as sa
+revision, down_revision = '0002', '0001'
+def upgrade():
+    op.create_table('later', sa.Column('owner', sa.String(10), primary_key=True))
+    op.execute('INSERT INTO later (owner) SELECT owner FROM accounts')
+    {more}
+'''
+
+
+def with_second_version(tmp_path: Path, monkeypatch: Any, more: str = '') -> None:
+    """As if the code were one version on."""
+    (tmp_path / 'more').mkdir()
+    (tmp_path / 'more' / 'v0002.py').write_text(SECOND.format(more=more))
+    plain = migrations._config
+
+    def config() -> Config:
+        made = plain()
+        folders = [os.path.join(migrations.__path__[0], 'versions'), f'{tmp_path}/more']
+        made.set_main_option('version_locations', os.pathsep.join(folders))
+        return made
+
+    monkeypatch.setattr(migrations, '_config', config)
+    monkeypatch.setattr(migrations, 'VERSIONS', ('0001', '0002'))
+    monkeypatch.setattr(migrations, 'HEAD', '0002')
+
+
+def test_an_upgrade_takes_the_file_to_the_newest_version(path: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """Its steps are listed before and after, rows stay, and the start goes on."""
+    migrations.upgrade(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO accounts VALUES ('juliet', 'example.net', x'a0')")
+    with_second_version(tmp_path, monkeypatch)
+    with pytest.raises(StorageError, match='older'):
+        migrations.check_schema(path)
+    steps = [migrations.Step('0002', 'Add a table; and fail when told to')]
+    assert migrations.pending(path) == steps
+    assert migrations.upgrade(path) == steps
+    migrations.check_schema(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute('SELECT owner FROM later').fetchall() == [('juliet',)]
+
+
+def test_an_upgrade_that_fails_changes_nothing(path: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """All its steps are one transaction, tables included."""
+    migrations.upgrade(path)
+    with_second_version(tmp_path, monkeypatch, more="raise RuntimeError('no')")
+    with pytest.raises(StorageError, match='nothing is changed: no'):
+        migrations.upgrade(path)
+    assert migrations.version_of(path) == '0001'
+    assert 'later' not in names_in(path)
+
+
+def test_processes_that_start_at_once_make_one_database(path: str) -> None:
+    """Each finds it ready or makes it; none fails."""
+    code = f'from jabberd_tx.storage.migrations import make_ready; make_ready({path!r})'
+    starting = [subprocess.Popen([sys.executable, '-c', code]) for _ in range(4)]
+    assert [process.wait(60) for process in starting] == [0] * 4
+    assert migrations.version_of(path) == migrations.HEAD
