@@ -76,8 +76,8 @@ def decode(body: bytes, authenticated: bool = True) -> AnyFrame | None:
     if mark != _MARK or type(items) is not list or not items or type(items[0]) is not int:
         raise FrameError('bad-frame', 'not one CBOR array that begins with a number')
     kind = items[0]
-    if not authenticated and kind not in HANDSHAKE_TYPES:
-        raise FrameError('not-authorized', f'a frame of type {kind} before authentication')
+    if not authenticated:
+        _check_handshake(items)
     check = CHECKS.get(kind)
     if check is not None:
         try:
@@ -87,6 +87,15 @@ def decode(body: bytes, authenticated: bool = True) -> AnyFrame | None:
     if kind < OPTIONAL:
         raise FrameError('unknown-frame', f'no frame has type {kind}')
     return None
+
+
+def _check_handshake(items: list[Any]) -> None:
+    """Refuse what may not come before authentication, and a HELLO of another version, whatever else it has."""
+    kind = items[0]
+    if kind not in HANDSHAKE_TYPES:
+        raise FrameError('not-authorized', f'a frame of type {kind} before authentication')
+    if kind == frames.HELLO and len(items) > 1 and type(items[1]) is int and items[1] != VERSION:
+        raise FrameError('unsupported-version', f'this side speaks version {VERSION}, the other {items[1]}')
 
 
 class FrameSplitter:
