@@ -1,0 +1,5 @@
+"""Endpoint strings for `twistd` and `serverFromString`: `reuseport:`."""
+
+from jabberd_tx.base.reuseport import ReusePortParser
+
+reuseport = ReusePortParser()
