@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from jabberd_tx.base.metrics import Metrics
 from jabberd_tx.storage import accounts, offline, rosters
 from jabberd_tx.storage.operations import Operation, Run, Storage, StorageError, read, write
 from jabberd_tx.storage.rosters import Item
@@ -205,6 +206,33 @@ class SqliteTests(StorageConformance, TestCase):
         self.assertEqual([item.uid for _, item in await storage.run(offline.page, JULIET, 0, 9)], [uid_of(2)])
         clock.advance(60)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    async def test_what_came_of_operations_is_counted(self) -> None:
+        """Done, failed, overloaded and timed out; how many wait; how long groups took."""
+        metrics = Metrics()
+        clock = FakeTime()
+        values = OPTIONS.defaults()
+        values.queue = 3
+        storage = SqliteStorage(self.path, clock, values, metrics)
+        await storage.start()
+        self.addCleanup(storage.stop)
+        await storage.run(offline.push, JULIET, uid_of(1), b'm', 1.0, 9)
+        await self.assertFailure(storage.run(offline.push, JULIET, None, b'm', 1.0, 9), StorageError)
+        gate = await self.shut(storage)
+        late = [storage.run(offline.count, JULIET) for _ in range(2)]
+        self.assertEqual(metrics.value('jabberd_storage_waiting'), 3)
+        self.failureResultOf(storage.run(offline.count, JULIET), StorageError)
+        clock.advance(values.timeout)
+        for one in late:
+            self.failureResultOf(one, StorageError)
+        gate.open()
+        await storage.stop()
+        counted = {
+            what: metrics.value('jabberd_storage_operations', what) for what in ('failed', 'overloaded', 'timed_out')
+        }
+        self.assertEqual(counted, {'failed': 1, 'overloaded': 1, 'timed_out': 3})
+        self.assertEqual(metrics.value('jabberd_storage_waiting'), 0)
+        self.assertGreaterEqual(metrics.value('jabberd_storage_seconds'), 3)
 
     async def test_a_cancelled_operation_is_not_carried_out(self) -> None:
         """If the thread has not begun it."""

@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from jabberd_tx.base.metrics import Metrics
 from jabberd_tx.base.options import Option, Section
 from jabberd_tx.storage.migrations import make_ready
 from jabberd_tx.storage.operations import Operation, StorageError
@@ -30,7 +31,7 @@ OPTIONS = Section(
     'storage',
     'Where accounts, rosters and offline messages are kept.',
     Option('driver', str, 'sqlite', 'The database engine.', choices=('sqlite',)),
-    Option('path', str, 'jabberd.sqlite', 'The database file, relative to the data folder.', low=1),
+    Option('path', str, 'jabberd.sqlite', 'The database file.', low=1, path=True),
     Option('timeout', float, 10.0, 'How long one operation may wait and run before it fails.', unit='s', low=0.1),
     Option('queue', int, 10_000, 'Operations that may wait; beyond, they fail at once.', low=1, high=1_000_000),
     Option(
@@ -75,10 +76,21 @@ class SqliteStorage:
 
     log = Logger()
 
-    def __init__(self, path: str, reactor: Any, options: SimpleNamespace) -> None:
+    def __init__(self, path: str, reactor: Any, options: SimpleNamespace, metrics: Metrics | None = None) -> None:
         """`path`: the database file, made if it is not there; `options`: the values of OPTIONS; `reactor`:
         IReactorTime and IReactorFromThreads."""
         self.path = path
+        metrics = metrics or Metrics()
+        self._counts = metrics.counters(
+            'jabberd_storage_operations',
+            'Storage operations by what came of them.',
+            'outcome',
+            ('done', 'failed', 'timed_out', 'overloaded'),
+        )
+        self._seconds = metrics.histogram(
+            'jabberd_storage_seconds', 'From asking to the result, of the oldest in a group.'
+        )
+        metrics.gauge('jabberd_storage_waiting', 'Operations asked and not answered yet.', self.waiting)
         self._reactor, self._options = reactor, options
         self._queue: SimpleQueue[_Request | None] = SimpleQueue()
         # All that is with the thread, oldest first, given up or not: what the bound counts.
@@ -115,6 +127,7 @@ class SqliteStorage:
         if self._refusal:
             return fail(StorageError(self._refusal))
         if len(self._pending) >= self._options.queue:
+            self._counts.overloaded += 1
             return fail(StorageError(f'overloaded: {self._options.queue} operations wait'))
         request = _Request(Call(operation, owner, arguments), self._reactor.seconds())
         self._pending.append(request)
@@ -137,17 +150,22 @@ class SqliteStorage:
         rest = self._pending[len(late)].asked + limit - now if len(late) < len(self._pending) else limit
         self._timer = self._reactor.callLater(rest, self._give_up) if len(late) < len(self._pending) else None
         for request in late:
-            request.answer(StorageError(f'{request.call.operation.name}: timed out after {limit:g} s'))
+            if request.deferred is not None:
+                self._counts.timed_out += 1
+                request.answer(StorageError(f'{request.call.operation.name}: timed out after {limit:g} s'))
 
     def _deliver(self, results: list[Any]) -> None:
         """Results of the oldest requests, in order."""
         pending = self._pending
+        self._seconds.observe(self._reactor.seconds() - pending[0].asked)
         failed: list[StorageError] = []
         for result in results:
             if isinstance(result, StorageError):
                 failed.append(result)
             pending.popleft().answer(result)
+        self._counts.done += len(results) - len(failed)
         if failed:
+            self._counts.failed += len(failed)
             # One line for a group: a full disk fails thousands in a second.
             self.log.error(
                 '{count} of {all} operations failed: {error}', count=len(failed), all=len(results), error=failed[0]
