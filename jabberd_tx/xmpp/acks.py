@@ -51,7 +51,7 @@ class Acks(Generic[Item]):
     __slots__ = ('_acked', '_before', 'unacked')
 
     def __init__(self, before: int = 0) -> None:
-        """`before`: how many stanzas of the client's the session had numbered before <enable/>; h starts behind them."""
+        """`before`: how many of the client's stanzas were numbered before <enable/>; h starts behind them."""
         self._before = before
         self._acked = 0
         self.unacked: deque[Item] = deque()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
+from typing import Any
 
 import idna
 from precis_i18n import get_profile
 
 MOST_BYTES = 1023  # of each part, in UTF-8 (RFC 7622 §3.2–§3.4)
 CACHE = 16384  # JIDs kept prepared
+CACHED_LENGTH = 256  # of the longest that is kept, in characters
+MOST_CHARACTERS = 4096  # of a part, before preparation: longer ones are not looked at
 
 _USERNAME = get_profile('UsernameCaseMapped')
 _OPAQUE = get_profile('OpaqueString')
@@ -61,9 +64,13 @@ class Jid:
         return hash(self.full)
 
 
-@lru_cache(CACHE)
 def parse(text: str) -> Jid:
-    """Split at the first '/', then at the first '@' before it (RFC 7622 §3.1), and prepare each part."""
+    """The JID, prepared and checked; InvalidJid.  What was parsed before comes from a cache."""
+    return _cached(text) if len(text) <= CACHED_LENGTH else _parse(text)
+
+
+def _parse(text: str) -> Jid:
+    # RFC 7622 §3.1: split at the first '/', then at the first '@' before it.
     address, slash, resource = text.partition('/')
     local, at, domain = address.partition('@')
     if not at:
@@ -73,14 +80,14 @@ def parse(text: str) -> Jid:
     )
 
 
+_cached = lru_cache(CACHE)(_parse)
+
+
 def prepare_local(text: str) -> str:
     """Localpart by UsernameCaseMapped and RFC 7622's exclusions; InvalidJid."""
     if _ASCII_LOCAL.fullmatch(text):
         return text.lower()
-    try:
-        local: str = _USERNAME.enforce(text)
-    except (UnicodeError, ValueError) as error:
-        raise InvalidJid(f'localpart: {error}') from None
+    local = _enforce(_USERNAME, text, 'localpart')
     if not _EXCLUDED.isdisjoint(local):
         raise InvalidJid('localpart: has a character that RFC 7622 §3.3.1 excludes')
     return _bounded(local, 'localpart')
@@ -90,34 +97,53 @@ def prepare_resource(text: str) -> str:
     """Resourcepart by OpaqueString; InvalidJid."""
     if _ASCII_RESOURCE.fullmatch(text):
         return text
-    try:
-        resource: str = _OPAQUE.enforce(text)
-    except (UnicodeError, ValueError) as error:
-        raise InvalidJid(f'resourcepart: {error}') from None
-    return _bounded(resource, 'resourcepart')
+    return _bounded(_enforce(_OPAQUE, text, 'resourcepart'), 'resourcepart')
 
 
 def prepare_domain(text: str) -> str:
     """Domainpart: U-labels, IPv4 or [IPv6] (RFC 7622 §3.2); InvalidJid."""
+    if not text.isascii():
+        text = _DOTS.sub('.', text)
+    text = text.removesuffix('.')
+    if _ASCII_DOMAIN.fullmatch(text) and '--' not in text:
+        return text.lower()
+    if text.startswith('['):
+        return _ip_literal(text)
+    if len(text) > MOST_BYTES:
+        raise InvalidJid(f'domainpart: {len(text)} characters')
     if text.endswith('.'):
-        text = text[:-1]
-    if _ASCII_DOMAIN.fullmatch(text) and 'xn--' not in (lower := text.lower()):
-        return lower
-    if text.startswith('[') and text.endswith(']'):
-        try:
-            return f'[{ipaddress.IPv6Address(text[1:-1])}]'
-        except ValueError as error:
-            raise InvalidJid(f'domainpart: {error}') from None
+        raise InvalidJid('domainpart: an empty label')
     try:
-        domain = idna.decode(_DOTS.sub('.', text), uts46=True, std3_rules=True)
+        # The mapping of UTS #46 without its transitional part does what RFC 7622 §3.2.2 asks of a
+        # U-label: full- and half-width forms, case, NFC.  `encode` checks each label by IDNA 2008.
+        domain = idna.decode(text, uts46=True, std3_rules=True)
         idna.encode(domain)
     except (UnicodeError, ValueError) as error:
         raise InvalidJid(f'domainpart: {error}') from None
     return _bounded(domain, 'domainpart')
 
 
-def _bounded(part: str, name: str) -> str:
-    size = len(part.encode())
+def _ip_literal(text: str) -> str:
+    try:
+        if not text.endswith(']') or '%' in text:  # a zone means nothing to anybody else
+            raise ValueError('not an IPv6 address')
+        return f'[{ipaddress.IPv6Address(text[1:-1])}]'
+    except ValueError as error:
+        raise InvalidJid(f'domainpart: {error}') from None
+
+
+def _enforce(profile: Any, text: str, part: str) -> str:
+    if len(text) > MOST_CHARACTERS:
+        raise InvalidJid(f'{part}: {len(text)} characters')
+    try:
+        prepared: str = profile.enforce(text)
+    except UnicodeError as error:
+        raise InvalidJid(f'{part}: {error}') from None
+    return prepared
+
+
+def _bounded(text: str, part: str) -> str:
+    size = len(text.encode())
     if not 1 <= size <= MOST_BYTES:
-        raise InvalidJid(f'{name}: {size} bytes, 1 to {MOST_BYTES} allowed')
-    return part
+        raise InvalidJid(f'{part}: {size} bytes, 1 to {MOST_BYTES} allowed')
+    return text

@@ -16,16 +16,17 @@ writes it anew.
 
 from __future__ import annotations
 
-import codecs
-from typing import Any
+from typing import Any, NoReturn
 from xml.parsers import expat
 
-from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp import ns, violations
 from jabberd_tx.xmpp.events import Event, Limits, Nonza, StreamClose, StreamOpen, Violation
-from jabberd_tx.xmpp.rewrite import SEPARATOR, rewrite, split
+from jabberd_tx.xmpp.header import NO_CONTEXT, HeaderError, context
+from jabberd_tx.xmpp.names import SEPARATOR, as_written, child_name, split
+from jabberd_tx.xmpp.rewrite import TooLong, rewrite
+from jabberd_tx.xmpp.slices import leans_inside, leans_outside
 from jabberd_tx.xmpp.stanza import Child, Stanza
 from jabberd_tx.xmpp.tokens import Held, tag_end, unfinished
-from jabberd_tx.xmpp.writer import quote
 
 __all__ = ['Event', 'Limits', 'Nonza', 'StreamClose', 'StreamOpen', 'StreamParser', 'Violation']
 
@@ -33,14 +34,15 @@ __all__ = ['Event', 'Limits', 'Nonza', 'StreamClose', 'StreamOpen', 'StreamParse
 PIECE = 65536
 # expat remembers each name that it ever saw: between two stanzas it is made anew after so many bytes.
 RENEWAL = 1 << 20
+# Characters of a namespace: expat copies it for each name that is in it.
+LONGEST_NAMESPACE = 1024
 
 _SPACE = b' \t\r\n'
-_STANZAS = frozenset(('message', 'presence', 'iq'))
-_LANG = ns.XML + SEPARATOR + 'lang'
+_NO_LIMITS = Limits()
+_NO_EVENTS: list[Event] = []
+_NO_CHILDREN: list[Any] = []
+_NO_ATTRS: dict[str, str] = {}
 _new_child = tuple.__new__  # Child(…) without the call of a Python function
-
-
-_DEFAULTS = Limits()
 
 
 class _Stop(Exception):
@@ -55,25 +57,32 @@ class StreamParser:
     """
 
     __slots__ = (
-        '_attrs', '_base', '_children', '_content', '_data', '_depth', '_done', '_end', '_events', '_expat', '_header',
-        '_held', '_inner', '_kept', '_leans', '_name', '_outside', '_start', 'lang', 'limits',
+        '_attrs', '_base', '_children', '_context', '_data', '_depth', '_done', '_end', '_events', '_expat', '_held',
+        '_inner', '_kept', '_leans', '_name', '_start', 'lang', 'limits',
     )  # fmt: skip
 
-    def __init__(self, limits: Limits = _DEFAULTS) -> None:
+    def __init__(self, limits: Limits = _NO_LIMITS) -> None:
         self.limits = limits
         self.reset()
 
     def reset(self) -> None:
         """Expect a new stream header (after TLS, SASL).  What has come and was not used is dropped."""
         self.lang: str | None = None
-        self._header = b''  # declares what the client's own header does; b'' before that
-        self._content = ''  # the content namespace
-        # What a slice leans on if it is in there: b'prefix:' for each of the header; None: every slice does.
-        self._outside: tuple[bytes, ...] | None = ()
+        self._context = NO_CONTEXT  # of the stream header, once it is there
         self._depth = 0  # open elements; the stream is 1, a stanza 2, its direct children 3
         self._done = False
-        self._events: list[Event] = []
+        self._events = _NO_EVENTS
         self._let_go()
+
+    def close(self) -> None:
+        """The connection is gone: let go of everything; later feeds do nothing."""
+        self._done = True
+        self._let_go()
+
+    def release(self) -> None:
+        """Drop what an idle stream does not need; the next feed makes it anew.  Inside a stanza: nothing."""
+        if self._depth == 1 and self._kept is None and self._held is None:
+            self._let_go()
 
     def _let_go(self) -> None:
         self._expat: Any = None
@@ -84,8 +93,8 @@ class StreamParser:
         self._kept: bytearray | None = None  # given to expat, of a first-level element that is not complete
         # Of the first-level element at hand:
         self._name = ''
-        self._attrs: dict[str, str] = {}
-        self._children: list[Any] = []  # a Child each; of the one that is open (name, start)
+        self._attrs = _NO_ATTRS
+        self._children = _NO_CHILDREN  # a Child each; of the one that is open (name, start)
         self._start = self._inner = 0  # expat's index of its start tag, and of what comes after that
         self._leans = False  # its slice would not stand alone
 
@@ -96,273 +105,227 @@ class StreamParser:
         if self._done or not data:
             return []
         events = self._events = []
-        limit = self.limits[0]
-        if self._kept is None and self._held is None and len(data) <= limit and len(data) <= PIECE:
-            self._take(data)
+        limit, size = self.limits[0], len(data)
+        if self._kept is not None or self._held is not None or size > limit or size > PIECE:
+            self._take_in_pieces(data, limit)
+        # Between stanzas, from a start tag to an end tag: most of what comes.
+        elif data[-1] == 62 and data[data.rfind(60) + 1] == 47 and data[0] == 60 and self._depth:
+            self._parse(data)
         else:
-            position = 0
-            while position < len(data) and not self._done:
-                room = limit - self._pending()
-                if room <= 0:
-                    self._violate('policy-violation', f'more than {limit} bytes')
-                    break
-                piece = data[position : position + min(room, PIECE)]
-                position += len(piece)
-                self._take(piece)
-        self._events = []
+            self._take(data)
+        self._events = _NO_EVENTS
         if self._done:
             self._let_go()
         return events
 
-    def release(self) -> None:
-        """Drop what an idle stream does not need; the next feed makes it anew.  Inside a stanza: nothing."""
-        if self._depth == 1 and self._kept is None and self._held is None:
-            self._expat = None
-
-    def _pending(self) -> int:
-        kept, held = self._kept, self._held
-        return (len(kept) if kept is not None else 0) + (len(held.bytes) if held is not None else 0)
+    def _take_in_pieces(self, data: bytes, limit: int) -> None:
+        """No more at once than may still come of one element, so that the limit holds before memory grows."""
+        position = 0
+        while position < len(data) and not self._done:
+            kept, held = self._kept, self._held
+            room = limit - (len(kept) if kept is not None else 0) - (len(held.bytes) if held is not None else 0)
+            if room <= 0:
+                self._violate(Violation(violations.POLICY, f'an element of more than {limit} bytes'))
+                return
+            piece = data[position : position + min(room, PIECE)]
+            position += len(piece)
+            self._take(piece)
 
     def _take(self, data: bytes) -> None:
         """Give expat what is whole, hold the rest."""
         held = self._held
         if held is not None:
-            if not held.add(data, self.limits.attributes):
+            if not held.add(data, self.limits[2]):
                 return
             data = bytes(held.bytes)
-        if self._kept is None:
-            if data[0] != 60:
-                data = data.lstrip(_SPACE)  # whitespace between stanzas is nothing (RFC 6120 §4.6.1)
-            if self._depth == 0 or data[:1] != b'<' or data[1:2] in (b'!', b'?'):
-                self._begin(data)
-                return
+        if self._kept is None and not (data := self._between(data)):
+            return
         cut = data.rfind(b'>') + 1
         state = 0
         if cut:
             tag = data.rfind(b'<', 0, cut)
             if tag >= 0 and data[tag + 1] != 47 and (state := unfinished(data, tag)):
                 cut = data.rfind(b'>', 0, tag) + 1
-        if cut == len(data):
-            self._held = None
-            self._parse(data)
+        if not cut:
+            self._hold(data, state)
             return
-        self._hold(data[cut:], state)
-        if cut:
-            self._parse(data[:cut])
+        self._held = None
+        self._parse(data[:cut])
+        rest = data[cut:]
+        if rest and not self._done and (self._kept is not None or (rest := self._between(rest))):
+            self._hold(rest, state)
+
+    def _between(self, data: bytes) -> bytes:
+        """What is for expat of data that starts between two stanzas, or before the stream header."""
+        data = data.lstrip(_SPACE)  # whitespace is nothing there (RFC 6120 §4.6.1)
+        if not data:
+            self._held = None
+        elif data in (b'<', b'<!'):
+            self._hold(data, 0)
+        elif self._depth:
+            if violation := violations.of_between(data):
+                self._violate(violation)
+            else:
+                return data
+        elif violation := violations.of_start(data):
+            self._violate(violation)
+        else:
+            self._begin(data)
+        return b''
 
     def _hold(self, data: bytes, state: int) -> None:
         """`state`: what `unfinished` said of it, or 0 for not asked."""
         held = self._held
-        scans = held.scans + 1 if held is not None and state else 1
-        self._held = Held(data, -state if state < -1 else 0, scans)
+        self._held = Held(data, -state if state < -1 else 0, 1 if held is None else held.scans + 1)
+
+    # ---- the stream header
 
     def _begin(self, data: bytes) -> None:
-        """What stands between stanzas and is no tag, or comes before the stream header."""
-        if not data or data == b'<':
-            self._held = Held(data) if data else None
-        elif self._depth == 0 and (data[:2] in (b'\xfe\xff', b'\xff\xfe') or 0 in data[:4]):
-            self._violate('unsupported-encoding', 'not UTF-8')
-        elif data[:2] == b'<!' and len(data) < 3:
-            self._hold(data, 0)
-        elif data[:3] == b'<![' and self._depth:
-            self._violate('bad-format', 'text between stanzas')
-        elif data[:2] == b'<!' or (data[:2] == b'<?' and self._depth):
-            self._violate('restricted-xml', 'comment, processing instruction or DTD')
-        elif data[:1] != b'<':
-            condition = 'bad-format' if self._depth else 'not-well-formed'
-            self._violate(condition, 'text between stanzas' if self._depth else 'text before the stream header')
-        else:
-            self._begin_stream(data)
-
-    def _begin_stream(self, data: bytes) -> None:
-        """XML declaration and stream header, one at a time: nothing after a violation is looked at."""
+        """XML declaration and stream header, one at a time: what comes after a violation is not looked at."""
         if data[:2] == b'<?':
-            state = data.find(b'?>') + 2
-            state = -1 if state == 1 else state
+            end = data.find(b'?>') + 2
+            end = -1 if end == 1 else end
         else:
-            state = tag_end(data, 0)
-        if state < 0:
-            self._hold(data, state)
+            end = tag_end(data, 0)
+        if end < 0:
+            self._hold(data, end)
             return
         self._held = None
         if self._expat is None:
+            self._attrs = {}
             self._expat = parser = expat.ParserCreate('UTF-8', SEPARATOR, intern=None)
             parser.XmlDeclHandler = self._on_declaration
-            parser.StartNamespaceDeclHandler = self._on_namespace
+            parser.StartNamespaceDeclHandler = self._on_namespace_of_header
             parser.StartElementHandler = self._on_header
             parser.EndElementHandler = self._on_end
             parser.CommentHandler = parser.ProcessingInstructionHandler = self._on_restricted
-        self._parse(data[:state])
-        if state < len(data) and not self._done:
-            self._take(data[state:])
+        self._parse(data[:end])
+        if end < len(data) and not self._done:
+            self._take(data[end:])
+
+    def _on_declaration(self, version: str, encoding: str | None, standalone: int) -> None:
+        if encoding is not None and encoding.lower() != 'utf-8':
+            self._stop(violations.ENCODING)
+
+    def _on_namespace_of_header(self, prefix: str | None, uri: str | None) -> None:
+        self._on_namespace(prefix, uri)
+        self._attrs[prefix or ''] = uri or ''
+
+    def _on_header(self, name: str, attrs: dict[str, str]) -> None:
+        declared, self._attrs = self._attrs, _NO_ATTRS
+        if len(attrs) + len(declared) > self.limits.attributes:
+            self._stop(Violation(violations.POLICY, 'too many attributes'))
+        try:
+            found = context(name, tuple(declared.items()))
+        except HeaderError as error:
+            self._stop(Violation(str(error), 'not the header of an XMPP stream'))
+        self._context = found
+        self.lang = attrs.get(f'{ns.XML}{SEPARATOR}lang')
+        self._events.append(StreamOpen(as_written(attrs), found.content))
+        self._depth = 1
+        self._end = len(self._data)
+        self._expat.XmlDeclHandler = None
+        self._listen(self._expat)
 
     # ---- expat
 
     def _make(self) -> Any:
         """A parser that stands between two stanzas."""
+        header = self._context.header
         parser = self._expat = expat.ParserCreate('UTF-8', SEPARATOR, intern=None)
-        parser.Parse(self._header)
+        parser.Parse(header)
         self._listen(parser)
-        self._base = len(self._header)
+        self._base = len(header)
         return parser
 
     def _listen(self, parser: Any) -> None:
         parser.StartElementHandler = self._on_start
         parser.EndElementHandler = self._on_end
+        parser.StartNamespaceDeclHandler = self._on_namespace
         parser.CommentHandler = parser.ProcessingInstructionHandler = self._on_restricted
 
     def _parse(self, data: bytes) -> None:
-        parser = self._expat or self._make()
+        """Whole tokens to expat."""
+        parser = self._expat
+        if parser is None:
+            parser = self._make()
         self._data = data
         self._end = 0
         try:
             parser.Parse(data)
         except _Stop:
-            pass
+            return
         except expat.ExpatError as error:
-            if not self._done:
-                self._blame(error.code, data[max(parser.ErrorByteIndex - self._base, 0) :])
-        if self._done:
+            self._violate(violations.of_expat(error.code, data[max(parser.ErrorByteIndex - self._base, 0) :]))
             return
         base = self._base
         self._base = base + len(data)
-        if self._depth > 1:
+        self._data = b''
+        if self._depth == 1:
+            if self._end != len(data):
+                self._violate(violations.TEXT_BETWEEN)
+            elif base > RENEWAL:
+                self._expat = None
+        elif self._depth:
             if self._kept is None:
                 self._kept = bytearray(data[self._start - base :])
             else:
                 self._kept += data
-        elif self._depth:
-            if self._end != len(data):
-                self._begin(data[self._end :].lstrip(_SPACE))
-            elif self._base > RENEWAL:
-                self._expat = None
-        self._data = b''
 
-    def _blame(self, code: int, data: bytes) -> None:
-        """An error of expat's, in the RFC's words; `data` is what it stumbled over."""
-        text = expat.ErrorString(code) or 'broken XML'
-        if code == 11:  # undefined entity
-            self._violate('restricted-xml', text)
-        elif code in (27, 28, 38, 39, 40):  # unbound, undeclared or reserved prefix
-            self._violate('bad-namespace-prefix', text)
-        elif data.startswith(b'<!'):
-            self._violate('restricted-xml', text)
-        else:
-            try:
-                codecs.utf_8_decode(data[:8], 'strict', False)
-            except UnicodeDecodeError:
-                self._violate('unsupported-encoding', 'not UTF-8')
-            else:
-                self._violate('not-well-formed', text)
-
-    def _violate(self, condition: str, text: str) -> None:
+    def _violate(self, violation: Violation) -> None:
         self._done = True
-        self._events.append(Violation(condition, text))
+        self._events.append(violation)
 
-    def _stop(self, condition: str, text: str) -> None:
-        self._violate(condition, text)
+    def _stop(self, violation: Violation) -> NoReturn:
+        self._violate(violation)
         raise _Stop
 
     def _on_restricted(self, *_: str) -> None:
-        self._stop('restricted-xml', 'comment or processing instruction')
-
-    # ---- the stream header
-
-    def _on_declaration(self, version: str, encoding: str | None, standalone: int) -> None:
-        if encoding is not None and encoding.lower() != 'utf-8':
-            self._stop('unsupported-encoding', 'not UTF-8')
+        self._stop(violations.RESTRICTED)
 
     def _on_namespace(self, prefix: str | None, uri: str | None) -> None:
-        if prefix is None:
-            self._content = uri or ''
-            if self._content not in ns.CONTENT and self._content not in ('', ns.STREAM):
-                self._stop('invalid-namespace', 'unknown content namespace')
-        self._attrs[f'xmlns:{prefix}' if prefix else 'xmlns'] = uri or ''
-
-    def _on_header(self, name: str, attrs: dict[str, str]) -> None:
-        self._depth = 1
-        uri, local = split(name)
-        if uri != ns.STREAM:
-            self._stop('invalid-namespace', 'not a stream header')
-        if local != 'stream':
-            self._stop('bad-format', 'not a stream header')
-        if len(attrs) > self.limits.attributes:
-            self._stop('policy-violation', 'too many attributes')
-        declared = self._attrs
-        if self._content in ns.CONTENT:
-            self._outside = tuple([key[6:].encode() + b':' for key in declared if key != 'xmlns'])
-        else:
-            self._outside = None
-            self._content = next((found for found in declared.values() if found in ns.CONTENT), '')
-        self._header = self._synthetic(declared)
-        self.lang = attrs.get(_LANG)
-        self._events.append(StreamOpen(_as_written(attrs), self._content))
-        parser = self._expat
-        parser.XmlDeclHandler = parser.StartNamespaceDeclHandler = None
-        self._end = len(self._data)
-        self._listen(parser)
-
-    @staticmethod
-    def _synthetic(declared: dict[str, str]) -> bytes:
-        name = next(
-            (f'{key[6:]}:stream' for key, uri in declared.items() if uri == ns.STREAM and key != 'xmlns'), 'stream'
-        )
-        return f'<{name}{"".join([f" {key}={_Q}{quote(uri)}{_Q}" for key, uri in declared.items()])}>'.encode()
+        if uri is not None and len(uri) > LONGEST_NAMESPACE:
+            self._stop(Violation(violations.POLICY, 'too long a namespace'))
 
     # ---- elements
 
     def _on_start(self, name: str, attrs: dict[str, str]) -> None:
         depth = self._depth = self._depth + 1
-        limits = self.limits
-        if len(attrs) > limits[2]:
-            self._stop('policy-violation', 'too many attributes')
         if depth == 3:
             children = self._children
-            if len(children) >= limits[3]:
-                self._stop('policy-violation', 'too many children')
             children.append((name, self._expat.CurrentByteIndex))
+            if len(children) > self.limits[3]:
+                self._stop(Violation(violations.POLICY, 'too many children'))
         elif depth == 2:
-            self._on_first_level(name, attrs)
-        elif depth > limits[1] + 1:
-            self._stop('policy-violation', 'elements nested too deeply')
-
-    def _on_first_level(self, name: str, attrs: dict[str, str]) -> None:
-        index = self._expat.CurrentByteIndex
-        data, start = self._data, index - self._base
-        if start != self._end and data[self._end : start].strip(_SPACE):
-            self._stop('bad-format', 'text between stanzas')
-        tag = data[start : data.find(b'>', start) + 1]
-        # A '>' in a value leaves a quote open: one kind of quote, an even number of them, and none is.
-        if tag.count(b"'") & 1 if b'"' not in tag else (b"'" in tag or tag.count(b'"') & 1):
-            tag = data[start : tag_end(data, start)]
-        self._name, self._attrs = name, attrs
-        self._start, self._inner = index, index + len(tag)
-        self._children = []
-        self._leans = False
-        if b':' in tag or b'xmlns' in tag or self._outside is None:
-            self._look_closely(tag)
-        uri, local = split(name)
-        if uri not in (ns.CLIENT, ns.SERVER, ns.COMPONENT):
-            if not uri:
-                self._stop('invalid-namespace', 'an element without a namespace')
-        elif self._content and uri != self._content:
-            self._stop('invalid-namespace', 'an element in another content namespace')
-        elif local not in _STANZAS:
-            self._stop('unsupported-stanza-type', local)
+            index = self._expat.CurrentByteIndex
+            data, start = self._data, index - self._base
+            if start != self._end and data[self._end : start].strip(_SPACE):
+                self._stop(violations.TEXT_BETWEEN)
+            tag = data[start : data.find(62, start) + 1]
+            # That '>' ends the tag if there are quotes of one kind in it, and an even number of them.
+            if (39 in tag or tag.count(34) & 1) if 34 in tag else tag.count(39) & 1:
+                tag = data[start : tag_end(data, start)]
+            self._name, self._attrs = name, attrs
+            self._start, self._inner = index, index + len(tag)
+            self._children = []
+            # Without a colon and 'xmlns' it has no prefix and declares nothing.
+            self._leans = 58 in tag or (120 in tag and b'xmlns' in tag) or name not in self._context[1]
+            if self._leans:
+                self._look_closely(tag)
+        elif depth > self.limits[1] + 1:
+            self._stop(Violation(violations.POLICY, 'elements nested too deeply'))
+        if attrs and len(attrs) > self.limits[2]:
+            self._stop(Violation(violations.POLICY, 'too many attributes'))
 
     def _look_closely(self, tag: bytes) -> None:
-        """Whether the slice of an element with this start tag leans on what stands outside of it."""
-        uri = split(self._name)[0]
-        leans = b':' in tag[: len(tag.split(None, 1)[0])]
-        if b'xmlns' in tag:
-            declaration = f"xmlns={_Q}{uri}{_Q}".encode()
-            leans = leans or tag.count(b'xmlns') > 1 or (
-                declaration not in tag and declaration.replace(b"'", b'"') not in tag
-            )
-        else:
-            leans = leans or self._outside is None
-        self._leans = leans
-        self._attrs = _as_written(self._attrs)
+        """Whether this first-level element may be here, and whether its slice stands alone."""
+        uri, local = split(self._name)
+        if self._name not in self._context.stanzas and (not uri or uri in ns.CONTENT):
+            if not uri or uri != self._context.content != '':
+                self._stop(Violation('invalid-namespace', 'not in the content namespace of the stream'))
+            self._stop(Violation('unsupported-stanza-type', local))
+        self._attrs = as_written(self._attrs)
+        self._leans = leans_outside(tag, uri, self._context)
 
     def _on_end(self, name: str) -> None:
         depth = self._depth
@@ -371,77 +334,59 @@ class StreamParser:
             return
         index = self._expat.CurrentByteIndex
         data, at = self._data, index - self._base
-        if depth == 1:
+        # Of '<a/>' the end is reported behind it; of '<a></a>' where the end tag starts.
+        if depth == 3:
+            child, start = self._children[-1]
+            if data[at - 1] != 62 or not self._is_empty(start, at):
+                index += data.find(62, at) + 1 - at
+            uri, local = child_name(child)
+            inner = self._inner
+            self._children[-1] = _new_child(Child, (uri, local, start - inner, index - inner))
+        elif depth == 2:
+            self._end = at if index == self._inner and data[at - 2] == 47 else data.find(62, at) + 1
+            self._complete(index, at)
+        else:
             if data[self._end : at].strip(_SPACE):
-                self._stop('bad-format', 'text between stanzas')
+                self._stop(violations.TEXT_BETWEEN)
             self._done = True
             self._events.append(StreamClose())
             raise _Stop
-        # Of '<a/>' the end is reported behind it; of '<a></a>' where the end tag starts.
-        if depth == 3:
-            children = self._children
-            name, start = children[-1]
-            if data.startswith(b'</', at) and (data[at - 1] != 62 or not self._empty(start, at)):
-                index = self._base + data.find(b'>', at) + 1
-            uri, _, local = name.rpartition(SEPARATOR)
-            inner = self._inner
-            children[-1] = _new_child(
-                Child, (ns.CLIENT if uri in ns.CONTENT else uri, local, start - inner, index - inner)
-            )
-            return
-        if index == self._inner and at and data[at - 2] == 47:
-            self._end = at
-        else:
-            self._end = data.find(b'>', at) + 1
-        self._complete(index, at)
 
-    def _empty(self, start: int, at: int) -> bool:
-        """Whether the child that starts at expat's `start` is one tag that ends at `at` in the data at hand."""
+    def _is_empty(self, start: int, at: int) -> bool:
+        """Whether the child that starts at expat's `start` is a single tag; its end was reported `at`."""
+        data = self._data
+        if not data.startswith(b'</', at):
+            return True
         start -= self._base
-        return self._data[at - 2] == 47 and start >= 0 and tag_end(self._data, start) == at
+        return data[at - 2] == 47 and start >= 0 and tag_end(data, start) == at
 
     def _complete(self, index: int, at: int) -> None:
-        """A first-level element is whole; its end tag is at expat's `index`, `at` in the data at hand."""
+        """A first-level element is whole: its content ends at expat's `index`, which is `at` in the data at hand."""
         kept = self._kept
         if kept is None:
-            base = self._base
-            inner = self._data[self._inner - base : at]
+            inner = self._data[self._inner - self._base : at]
         else:
             kept += self._data[: self._end]
-            self._kept = None
-            base = self._start
-            inner = bytes(kept[self._inner - base : index - base])
-        uri, local = split(self._name)
+            inner = bytes(kept[self._inner - self._start : index - self._start])
         children = tuple(self._children)
-        if self._leans or (inner and self._must_rewrite(inner, children)):
-            whole = self._data[self._start - base : self._end] if kept is None else bytes(kept)
-            alike = ns.CONTENT if uri in ns.CONTENT else (uri,)
-            inner, children = rewrite(self._header, whole, alike)
-        if uri in ns.CONTENT:
-            self._events.append(Stanza(local, self._attrs, inner, children))
+        # A prefix takes a colon, a declaration an equals sign.
+        if self._leans or ((58 in inner or 61 in inner) and leans_inside(inner, children, self._context)):
+            inner, children = self._rewritten()
+        self._kept = None
+        name = self._context[1].get(self._name)
+        if name is not None:
+            self._events.append(Stanza(name, self._attrs, inner, children))
         else:
+            uri, local = split(self._name)
             self._events.append(Nonza(uri, local, self._attrs, inner, children))
 
-    def _must_rewrite(self, inner: bytes, children: tuple[Child, ...]) -> bool:
-        for prefix in self._outside or ():
-            if prefix in inner:
-                return True
-        if b'xmlns' in inner:
-            for child in children:
-                if child[0] == ns.CLIENT and b'xmlns' in inner[child[2] : child[3]]:
-                    return True
-        return False
-
-
-_Q = "'"
-
-
-def _as_written(attrs: dict[str, str]) -> dict[str, str]:
-    """xml:… by name as written, other namespaced ones as '{namespace}name'."""
-    written = {}
-    for key, value in attrs.items():
-        uri, _, local = key.rpartition(SEPARATOR)
-        if uri:
-            key = f'xml:{local}' if uri == ns.XML else f'{{{uri}}}{local}'
-        written[key] = value
-    return written
+    def _rewritten(self) -> tuple[bytes, tuple[Child, ...]]:
+        kept = self._kept
+        whole = self._data[self._start - self._base : self._end] if kept is None else bytes(kept)
+        uri = split(self._name)[0]
+        try:
+            return rewrite(
+                self._context.header, whole, ns.CONTENT if uri in ns.CONTENT else (uri,), 2 * self.limits.stanza_bytes
+            )
+        except TooLong:
+            self._stop(Violation(violations.POLICY, 'namespaces take too many bytes'))

@@ -9,10 +9,13 @@ from collections.abc import Collection, Mapping
 from xml.parsers import expat
 
 from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp.names import SEPARATOR, split
 from jabberd_tx.xmpp.stanza import Child
 from jabberd_tx.xmpp.writer import escape, quote
 
-SEPARATOR = '\x01'  # between namespace and local name of what expat reports: XML does not have it
+
+class TooLong(Exception):
+    """What is written anew takes more bytes than it may."""
 
 
 class SelfContained:
@@ -20,10 +23,12 @@ class SelfContained:
     under others that are, needs no declaration.
 
     Call start, text and end in document order; then `inner` and `children` are as a Stanza's.
+    TooLong as soon as there are more than `most` bytes: one long declaration may be written many times.
     """
 
-    def __init__(self, alike: Collection[str]) -> None:
+    def __init__(self, alike: Collection[str], most: int | None = None) -> None:
         self._alike = alike
+        self._most = most
         self._parts: list[bytes] = []
         self._size = 0
         self._open: list[tuple[str, str | None]] = []  # (tag name, default namespace inside; None: alike)
@@ -35,6 +40,8 @@ class SelfContained:
         part = text.encode()
         self._parts.append(part)
         self._size += len(part)
+        if self._most is not None and self._size > self._most:
+            raise TooLong
 
     def _close_tag(self) -> None:
         if self._pending:
@@ -90,21 +97,18 @@ class SelfContained:
         return tuple(self._children)
 
 
-def split(name: str) -> tuple[str, str]:
-    """(namespace or '', local name) of a name as expat reports it."""
-    uri, _, local = name.rpartition(SEPARATOR)
-    return uri, local
-
-
-def rewrite(header: bytes, xml: bytes, alike: Collection[str]) -> tuple[bytes, tuple[Child, ...]]:
+def rewrite(
+    header: bytes, xml: bytes, alike: Collection[str], most: int | None = None
+) -> tuple[bytes, tuple[Child, ...]]:
     """`inner` and `children` of one element, such that they stand alone inside it.
 
     header  a start tag that declares what is declared outside of the element
     xml     the whole element, known to be well-formed there
     alike   namespaces that the element's content is in without a declaration
+    most    bytes of the result; TooLong beyond
     """
-    out = SelfContained(alike)
-    parser = expat.ParserCreate('UTF-8', SEPARATOR)
+    out = SelfContained(alike, most)
+    parser = expat.ParserCreate('UTF-8', SEPARATOR, intern=None)
     depth = 0
 
     def on_start(name: str, attrs: dict[str, str]) -> None:
@@ -140,7 +144,7 @@ def text_of(inner: bytes) -> str:
         return inner.decode()
     parts: list[str] = []
     depth = 0
-    parser = expat.ParserCreate('UTF-8')
+    parser = expat.ParserCreate('UTF-8', intern=None)
 
     def on_start(name: str, attrs: dict[str, str]) -> None:
         nonlocal depth

@@ -8,7 +8,8 @@ from xml.parsers import expat
 from twisted.words.xish.domish import Element
 
 from jabberd_tx.xmpp import ns
-from jabberd_tx.xmpp.rewrite import SEPARATOR, SelfContained, split
+from jabberd_tx.xmpp.names import SEPARATOR, split
+from jabberd_tx.xmpp.rewrite import SelfContained
 from jabberd_tx.xmpp.stanza import Stanza
 
 
@@ -42,7 +43,9 @@ def parse_into(root: Element, inner: bytes) -> None:
         nonlocal current, depth
         depth -= 1
         if depth:
-            current = current.parent
+            parent = current.parent
+            assert parent is not None  # the root is
+            current = parent
 
     def on_text(text: str) -> None:
         current.addContent(text)

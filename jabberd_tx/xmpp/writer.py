@@ -17,7 +17,7 @@ STREAM_END = b'</stream:stream>'
 
 # Not XML 1.0 §2.2 Char, or of a meaning of its own there.
 _TEXT = re.compile('[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]')
-_VALUE = re.compile('[&<>\'\r\n\t\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]')
+_VALUE = re.compile("[&<>'\r\n\t\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _REFERENCES = {
     '&': '&amp;', '<': '&lt;', '>': '&gt;', "'": '&apos;', '\r': '&#13;', '\n': '&#10;', '\t': '&#9;',
 }  # fmt: skip

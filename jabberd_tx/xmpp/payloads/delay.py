@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.stanza import Stanza
@@ -11,7 +11,7 @@ from jabberd_tx.xmpp.writer import escape, start_tag
 
 def timestamp(at: float) -> str:
     """Unix seconds as XEP-0082's DateTime in UTC, with milliseconds."""
-    return datetime.fromtimestamp(at, timezone.utc).strftime('%Y-%m-%dT%H:%M:%S.%f')[:-3] + 'Z'
+    return datetime.fromtimestamp(at, UTC).strftime('%Y-%m-%dT%H:%M:%S.%f')[:-3] + 'Z'
 
 
 def stamp(stanza: Stanza, at: float, by: str, text: str = '') -> Stanza:

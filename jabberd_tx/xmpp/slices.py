@@ -1,0 +1,36 @@
+"""Whether a slice of a stream stands alone, or leans on what is declared around it.
+
+When in doubt it leans: writing it anew takes longer, and gives the same XML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp.header import Context
+from jabberd_tx.xmpp.stanza import Child
+
+
+def leans_outside(tag: bytes, uri: str, context: Context) -> bool:
+    """Of a first-level element in namespace `uri`, by its start tag: a prefix, or other declarations than its own."""
+    if b':' in tag.split(None, 1)[0]:
+        return True
+    if b'xmlns' not in tag:
+        return uri not in ns.CONTENT or not context.default
+    if tag.count(b'xmlns') > 1:
+        return True
+    declaration = b"xmlns='%b'" % uri.encode()
+    return declaration not in tag and declaration.replace(b"'", b'"') not in tag
+
+
+def leans_inside(inner: bytes, children: Iterable[Child], context: Context) -> bool:
+    """By its content: it may use a prefix of the stream header's, or a child names the content namespace."""
+    for prefix in context.outside:
+        if prefix in inner:
+            return True
+    if b'xmlns' in inner:
+        for child in children:
+            if child[0] == ns.CLIENT and b'xmlns' in inner[child[2] : child[3]]:
+                return True
+    return False
