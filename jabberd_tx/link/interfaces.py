@@ -42,8 +42,11 @@ class Links(Protocol):
 
     def unbind(self, name: str) -> None: ...
 
-    def pick(self, key: str) -> Link | None:
-        """The link for this session owner's bare JID: a slot table over those that are up; None: none is."""
+    def pick(self, key: str, avoid: Link | None = None) -> Link | None:
+        """The link for this session owner's bare JID: a slot table over those that are up; None: none is.
+
+        `avoid`: over which a frame came back with no-link; another one, or None where there is no other.
+        """
 
     generation: int
     """Changes whenever the set of links that are up does, so that a holder of a link knows when to pick anew."""

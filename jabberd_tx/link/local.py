@@ -121,9 +121,9 @@ class LocalLinks:
         if self._bound.pop(name, None) is not None and self._link is not None:
             self._switch.unbind(self, name)
 
-    def pick(self, key: str) -> Link | None:
-        """The one link while it is up."""
-        return self._link
+    def pick(self, key: str, avoid: Link | None = None) -> Link | None:
+        """The one link while it is up, unless it is to be avoided."""
+        return None if avoid is self._link else self._link
 
     def instances(self, name: str) -> dict[str, bytes]:
         """node -> incarnation of what serves a name.  Not to be changed."""

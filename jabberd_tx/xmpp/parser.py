@@ -81,8 +81,13 @@ class StreamParser:
 
     def release(self) -> None:
         """Drop what an idle stream does not need; the next feed makes it anew.  Inside a stanza: nothing."""
-        if self._depth == 1 and self._kept is None and self._held is None:
+        if self.idle:
             self._let_go()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it stands between two first-level elements, with nothing of a next one."""
+        return self._depth == 1 and self._kept is None and self._held is None
 
     def _let_go(self) -> None:
         self._expat: Any = None
