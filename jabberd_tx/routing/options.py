@@ -11,10 +11,9 @@ OPTIONS = Section(
     'The router: takes in links and hands frames on.',
     Option('listen', str, '127.0.0.1:5347', 'Where links come in, host:port.', low=1),
     Option('policy', str, 'to', 'For names whose instances ask for none.', choices=tuple(POLICIES)),
-    Option('most_links', int, 1000, 'Nodes that may be attached at a time.', low=1, high=65536),
-    Option('most_names', int, 1000, 'Names that one node may bind.', low=1, high=1_000_000),
+    Option('names_limit', int, 1000, 'Names that one node may bind.', low=1, high=1_000_000),
     Option(
-        'most_credit', int, 67108864, 'What one node may let come to it before it has taken anything in.',
+        'credit_limit', int, 67108864, 'What one node may let come to it before it has taken anything in.',
         unit='bytes', low=65536,
     ),
 )  # fmt: skip

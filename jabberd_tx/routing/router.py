@@ -87,9 +87,6 @@ class Router:
         if older is not None:
             self.detach(older.port)
             older.port.end('conflict', f'{port.node} has attached again')
-        elif len(self._nodes) >= self._options.most_links:
-            port.end('resource-constraint', f'{len(self._nodes)} nodes are attached already')
-            return
         place = self._nodes[port.node] = Attached(port)
         self._introduce(place)
         self._tell(place.present(port.node, True))
@@ -115,7 +112,7 @@ class Router:
             return BAD_NAME
         if name in self._nodes:
             return OK if name == port.node else CONFLICT
-        if len(place.names) >= self._options.most_names and name not in place.names:
+        if len(place.names) >= self._options.names_limit and name not in place.names:
             return TOO_MANY
         try:
             news = self._names.bind(name, port.node, read_options(options))
@@ -206,7 +203,7 @@ class Router:
         """The port's node will take so many more bytes of ROUTE and FANOUT."""
         place = self._place_of(port)
         if place is not None:
-            place.credit = min(place.credit + size, self._options.most_credit)
+            place.credit = min(place.credit + size, self._options.credit_limit)
 
     # ---- inside
 
