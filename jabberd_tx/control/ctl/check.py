@@ -1,0 +1,79 @@
+"""jabberd-ctl check."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import click
+
+from jabberd_tx.base import site, tls
+from jabberd_tx.components.c2s import options as c2s
+from jabberd_tx.control import http
+from jabberd_tx.control.check.certificates import check_certificates
+from jabberd_tx.control.check.database import check_data_folder, check_database
+from jabberd_tx.control.check.finding import FAIL, OK, WARN, Finding
+from jabberd_tx.control.check.limits import check_descriptors, check_sysctls, descriptor_limit
+from jabberd_tx.control.check.ports import Port, check_port
+from jabberd_tx.control.ctl.site import Site
+from jabberd_tx.routing import options as routing
+from jabberd_tx.storage.sql import sqlite
+
+_COLOURS = {OK: 'green', WARN: 'yellow', FAIL: 'red'}
+
+
+@click.command()
+@click.pass_obj
+def check(site: Site) -> None:
+    """Look for what is wrong: configuration, certificates, ports, storage, limits of the system.
+
+    A line for each thing: ok, warn or fail, and what to do.  The exit status is 1 when anything fails.
+    """
+    counts = {OK: 0, WARN: 0, FAIL: 0}
+    for found in findings(site):
+        counts[found.level] += 1
+        level, rest = str(found)[:4], str(found)[4:]
+        click.echo(click.style(level, fg=_COLOURS[found.level]) + rest)
+    click.echo(f'{counts[OK]} ok, {counts[WARN]} to look at, {counts[FAIL]} failed')
+    if counts[FAIL]:
+        raise SystemExit(1)
+
+
+def findings(ctl: Site) -> Iterator[Finding]:
+    """All checks, one after another; after a configuration that can't be used there are no others."""
+    try:
+        server = ctl.section(site.OPTIONS)
+        domains = ctl.domains
+    except click.ClickException as error:
+        yield Finding(FAIL, 'configuration', error.message)
+        return
+    yield Finding(OK, f'configuration {ctl.path or "(defaults)"}', f'for {", ".join(domains)}')
+    clients, storage = ctl.section(c2s.OPTIONS), ctl.section(sqlite.OPTIONS)
+    yield from check_data_folder(server.data)
+    yield from check_certificates(ctl.section(tls.OPTIONS), domains, clients.require_tls, datetime.now(UTC))
+    try:
+        running = ctl.running.links
+    except click.ClickException as error:
+        yield Finding(FAIL, 'admin sockets', error.message)
+        running = []
+    for port in ports(ctl):
+        yield check_port(port, [link.peer.pid for link in running])
+    yield from check_database(storage.path, storage.busy)
+    limits = {link.node: descriptor_limit(link.peer.pid) for link in running}
+    yield from check_descriptors(limits or {'this shell': descriptor_limit(os.getpid())})
+    yield from check_sysctls(clients.backlog)
+
+
+def ports(ctl: Site) -> list[Port]:
+    """What the configuration wants to listen on; 0 (any port) is left out."""
+    clients, web, router = ctl.section(c2s.OPTIONS), ctl.section(http.OPTIONS), ctl.section(routing.OPTIONS)
+    host, _, number = router.listen.rpartition(':')
+    wanted = [
+        Port('c2s.port', clients.interface, clients.port),
+        Port('c2s.tls_port', clients.interface, clients.tls_port),
+        Port('router.listen', host.strip('[]'), int(number) if number.isdigit() else 0),
+    ]
+    if web.enabled:
+        wanted.append(Port('http.port', web.interface, web.port))
+    return [port for port in wanted if port.number]

@@ -1,0 +1,37 @@
+"""jabberd-ctl db: the schema of the database."""
+
+from __future__ import annotations
+
+import click
+
+from jabberd_tx.control.ctl.site import Site, plain_errors
+from jabberd_tx.storage import migrations
+from jabberd_tx.storage.sql import sqlite
+
+
+@click.group()
+def db() -> None:
+    """The database."""
+
+
+@db.command()
+@click.option('--dry-run', is_flag=True, help='Say what would be done, and do nothing.')
+@click.pass_obj
+def upgrade(site: Site, dry_run: bool) -> None:
+    """Bring the database to the schema of this version.
+
+    Stop the server first, and keep a copy of the file.  All of it is done, or nothing.
+    """
+    path = site.section(sqlite.OPTIONS).path
+    with plain_errors():
+        steps = migrations.pending(path)
+        if steps and not dry_run:
+            if site.running.links:
+                names = ', '.join([link.node for link in site.running.links])
+                raise click.ClickException(f'stop the server first: {names}')
+            site.refuse_to_make_root_s_files()
+            migrations.upgrade(path)
+    for version, text in steps:
+        click.echo(f'{"would be done" if dry_run else "done"}: {version}, {text}')
+    if not steps:
+        click.echo(f'{path}: schema {migrations.HEAD}, nothing to do')
