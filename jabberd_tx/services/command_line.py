@@ -1,0 +1,73 @@
+"""The command line that all twistd plugins share, and the configuration that it leads to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from twisted.logger import FilteringLogObserver, LogLevel, LogLevelFilterPredicate, textFileLogObserver
+from twisted.python import usage
+
+from jabberd_tx.base import site
+from jabberd_tx.base.options import Config, ConfigError, load
+from jabberd_tx.services.sections import all_sections
+
+# Where the configuration is looked for when the command line does not name it.
+PLACES = ('etc/jabberd.toml', '/etc/jabberd-tx/jabberd.toml')
+
+
+class Options(usage.Options):
+    """`twistd jabberd [-c FILE] [--node NAME] [--set KEY=VALUE …]`."""
+
+    optParameters = [  # noqa: RUF012
+        ['config', 'c', None, f'The configuration; otherwise the first that is there of {", ".join(PLACES)}.'],
+        ['node', None, None, 'The name of this process among the others: "a7" makes c2s-a7, sm-a7, …'],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self['overrides'] = []
+
+    def opt_set(self, text: str) -> None:
+        """Set one option, as c2s.port=5223; may come again."""
+        self['overrides'].append(text)
+
+    opt_s = opt_set
+
+    def postOptions(self) -> None:
+        """Read the configuration: UsageError, one line, for what is wrong with it."""
+        overrides = list(self['overrides'])
+        if self['node'] is not None:
+            overrides.append(f'server.node="{self["node"]}"')
+        try:
+            config = load(self['config'] or found(), all_sections(), overrides)
+        except ConfigError as error:
+            raise usage.UsageError(str(error)) from None
+        self['configuration'] = config
+        parent: Any = self.parent
+        if parent is not None and not parent.get('logger'):
+            parent['logger'] = lambda: level_observer(config, parent.get('logfile'))
+
+
+def found() -> str | None:
+    """The configuration file that is there, or None: then every option has its default."""
+    return next((path for path in PLACES if os.path.exists(path)), None)
+
+
+def level_observer(config: Config, file: str | None) -> FilteringLogObserver:
+    """Logs what is at least as severe as [server] log_level, which may change while the process runs."""
+    options = config.section(site.OPTIONS)
+    if file and file != '-':
+        from twisted.python.logfile import LogFile
+
+        out: Any = LogFile.fromFullPath(file)
+    else:
+        out = sys.stdout
+    predicate = LogLevelFilterPredicate()
+
+    def severe_enough(event: Any) -> Any:
+        predicate.setLogLevelForNamespace('', LogLevel.levelWithName(options.log_level))
+        return predicate(event)
+
+    return FilteringLogObserver(textFileLogObserver(out), [severe_enough])

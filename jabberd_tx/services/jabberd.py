@@ -1,0 +1,26 @@
+"""`twistd jabberd`: router, session manager and client connections in one process, over an embedded database."""
+
+from __future__ import annotations
+
+from twisted.application.service import IService
+
+from jabberd_tx.services.command_line import Options
+from jabberd_tx.services.parts import local_links, make_router, open_storage, start_c2s, start_sm
+from jabberd_tx.services.process import ServerProcess
+
+__all__ = ['Options', 'makeService']
+
+
+async def assemble(process: ServerProcess) -> None:
+    """Everything, joined by in-process links."""
+    storage = await open_storage(process)
+    router = make_router(process)
+    await start_sm(process, local_links(process, 'sm', router), storage)
+    await start_c2s(process, local_links(process, 'c2s', router), storage)
+
+
+def makeService(options: Options) -> IService:
+    """What twistd runs."""
+    from twisted.internet import reactor
+
+    return ServerProcess('jabberd', options['configuration'], reactor, assemble)

@@ -1,0 +1,152 @@
+"""The parts that the processes are put together from: each is made, started, and set to be stopped with the process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jabberd_tx.base import site, tls
+from jabberd_tx.base.options import ConfigError
+from jabberd_tx.base.tls import CertificateError, ServerContexts
+from jabberd_tx.components.c2s import options as c2s_options
+from jabberd_tx.components.c2s.service import C2S
+from jabberd_tx.components.sm import options as sm_options
+from jabberd_tx.components.sm.module import module_sections
+from jabberd_tx.components.sm.service import SessionManager
+from jabberd_tx.control.account_operations import account_operations
+from jabberd_tx.link import options as link_options
+from jabberd_tx.link.interfaces import Links
+from jabberd_tx.link.local import LocalLinks
+from jabberd_tx.link.pool import Pool
+from jabberd_tx.routing import options as routing_options
+from jabberd_tx.routing.router import Router
+from jabberd_tx.services.process import ServerProcess
+from jabberd_tx.storage.operations import Storage
+from jabberd_tx.storage.sessions.memory import MemorySessions
+from jabberd_tx.storage.sql import sqlite
+from jabberd_tx.storage.sql.sqlite import SqliteStorage
+from jabberd_tx.xmpp.jid import InvalidJid, parse
+
+
+def domains_of(process: ServerProcess) -> list[str]:
+    """The prepared domains; ConfigError for what is none."""
+    found = []
+    for text in process.section(site.OPTIONS).domains:
+        try:
+            jid = parse(text)
+        except InvalidJid as error:
+            raise ConfigError(f'server.domains: expected domain names, not {text!r}: {error}') from None
+        if jid.local or jid.resource:
+            raise ConfigError(f'server.domains: expected domain names, not {text!r}')
+        found.append(jid.domain)
+    return found
+
+
+async def open_storage(process: ServerProcess) -> Storage:
+    """The site's storage, with the operations of `jabberd-ctl user`."""
+    options = process.section(sqlite.OPTIONS)
+    storage = SqliteStorage(options.path, process.reactor, options, process.metrics)
+    await storage.start()
+    process.on_stop(_stopper(storage))
+    for name, operation in account_operations(storage).items():
+        process.admin.register(name, operation)
+    return storage
+
+
+def make_router(process: ServerProcess) -> Router:
+    """The router itself; what listens for links is services/router.py's."""
+    return Router(
+        process.name_of('router'),
+        process.reactor,
+        process.turn,
+        process.section(routing_options.OPTIONS),
+        process.metrics,
+        process.section(routing_options.ROUTES),
+    )
+
+
+def local_links(process: ServerProcess, component: str, router: Router) -> LocalLinks:
+    """A component's link to the router in the same process."""
+    return LocalLinks(process.name_of(component), router, process.turn)
+
+
+def pooled_links(process: ServerProcess, component: str) -> Pool:
+    """A component's links to all routers."""
+    options = process.section(link_options.OPTIONS)
+    pool = Pool(process.name_of(component), options, process.reactor, process.turn, process.metrics)
+    process.http.check('links', lambda: None if pool.links else 'no link to any router')
+    process.reload.on_change(link_options.OPTIONS, lambda changes: pool.set_addresses(options.routers))
+    return pool
+
+
+async def start_sm(process: ServerProcess, links: Any, storage: Storage) -> SessionManager:
+    """The session manager, over sessions in memory."""
+    modules = {section.name: process.section(section) for section in module_sections()}
+    sm = SessionManager(
+        links,
+        storage,
+        MemorySessions(process.reactor),
+        domains_of(process),
+        process.section(sm_options.OPTIONS),
+        process.reactor,
+        process.turn,
+        process.metrics,
+        modules,
+    )
+    _start_links(process, links)
+    sm.start()
+    process.on_stop(sm.stop)
+    process.figures['sm'] = sm.status
+    process.admin.register('kick', sm.kick)
+    return sm
+
+
+async def start_c2s(process: ServerProcess, links: Any, storage: Storage) -> C2S:
+    """Client connections: listens when all else is there."""
+    contexts = _contexts(process)
+    c2s = C2S(
+        links,
+        storage,
+        domains_of(process),
+        process.section(c2s_options.OPTIONS),
+        process.reactor,
+        process.turn,
+        process.metrics,
+        contexts,
+    )
+    _start_links(process, links)
+    c2s.start()
+    process.on_stop(c2s.stop)
+    process.figures['c2s'] = c2s.status
+    return c2s
+
+
+def _contexts(process: ServerProcess) -> ServerContexts | None:
+    tables = process.section(tls.OPTIONS)
+    if not tables:
+        return None
+    try:
+        contexts = ServerContexts.from_options(tables)
+    except CertificateError as error:
+        raise ConfigError(f'certificate: {error}') from None
+
+    def read_again() -> None:
+        reason = contexts.reload([(table.domains, table.chain, table.key) for table in tables])
+        if reason is not None:
+            raise ConfigError(reason)
+
+    process.reload.always('certificates', read_again)
+    return contexts
+
+
+def _start_links(process: ServerProcess, links: Links) -> None:
+    links.start()
+    process.on_stop(_stopper(links))
+
+
+def _stopper(part: Any) -> Any:
+    async def stop() -> None:
+        stopped = part.stop()
+        if stopped is not None:
+            await stopped
+
+    return stop

@@ -1,0 +1,45 @@
+"""`twistd jabberd-router`: takes in links and routes between them."""
+
+from __future__ import annotations
+
+from secrets import token_bytes
+
+from twisted.application.service import IService
+
+from jabberd_tx.base.options import ConfigError
+from jabberd_tx.link import options as link_options
+from jabberd_tx.link.directory import parse_address
+from jabberd_tx.link.server import listen
+from jabberd_tx.routing import options as routing_options
+from jabberd_tx.services.command_line import Options
+from jabberd_tx.services.parts import make_router
+from jabberd_tx.services.process import ServerProcess
+
+__all__ = ['Options', 'makeService']
+
+
+async def assemble(process: ServerProcess) -> None:
+    """A router that listens for links."""
+    router = make_router(process)
+    try:
+        address = parse_address(process.section(routing_options.OPTIONS).listen)
+    except ValueError as error:
+        raise ConfigError(f'router.listen: {error}') from None
+    options = process.section(link_options.OPTIONS)
+    server = listen(
+        address.host, address.port, router, router.node, token_bytes(16), options, process.reactor, process.turn
+    )
+    process.on_stop(server.stop)
+    process.figures['links'] = lambda: len(server.ports)
+
+    async def leave() -> None:
+        router.leave()
+
+    process.on_stop(leave)
+
+
+def makeService(options: Options) -> IService:
+    """What twistd runs."""
+    from twisted.internet import reactor
+
+    return ServerProcess('router', options['configuration'], reactor, assemble)

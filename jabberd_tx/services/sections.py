@@ -1,0 +1,31 @@
+"""All sections of the configuration file."""
+
+from __future__ import annotations
+
+from jabberd_tx.base import site, tls
+from jabberd_tx.base.options import Section
+from jabberd_tx.components.c2s import options as c2s
+from jabberd_tx.components.sm import options as sm
+from jabberd_tx.components.sm.module import module_sections
+from jabberd_tx.control import http
+from jabberd_tx.control import options as admin
+from jabberd_tx.link import options as link
+from jabberd_tx.routing import options as routing
+from jabberd_tx.storage.sql import sqlite
+
+
+def all_sections() -> list[Section]:
+    """In the order of the reference page, those of the modules last."""
+    return [
+        site.OPTIONS,
+        tls.OPTIONS,
+        c2s.OPTIONS,
+        sm.OPTIONS,
+        sqlite.OPTIONS,
+        routing.OPTIONS,
+        routing.ROUTES,
+        link.OPTIONS,
+        http.OPTIONS,
+        admin.OPTIONS,
+        *module_sections(),
+    ]

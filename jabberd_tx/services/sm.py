@@ -1,0 +1,24 @@
+"""`twistd jabberd-sm`: the session manager."""
+
+from __future__ import annotations
+
+from twisted.application.service import IService
+
+from jabberd_tx.services.command_line import Options
+from jabberd_tx.services.parts import open_storage, pooled_links, start_sm
+from jabberd_tx.services.process import ServerProcess
+
+__all__ = ['Options', 'makeService']
+
+
+async def assemble(process: ServerProcess) -> None:
+    """sm, linked to all routers."""
+    storage = await open_storage(process)
+    await start_sm(process, pooled_links(process, 'sm'), storage)
+
+
+def makeService(options: Options) -> IService:
+    """What twistd runs."""
+    from twisted.internet import reactor
+
+    return ServerProcess('sm', options['configuration'], reactor, assemble)

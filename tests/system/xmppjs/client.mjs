@@ -1,0 +1,37 @@
+// @xmpp/client, driven by JSON lines: commands on standard input, what happens on standard output.
+//   node client.mjs PORT USER PASSWORD      (NODE_EXTRA_CA_CERTS names the server's certificate)
+import { createInterface } from "node:readline";
+import { client, xml } from "@xmpp/client";
+
+const [port, username, password] = process.argv.slice(2);
+const xmpp = client({ service: `xmpp://127.0.0.1:${port}`, domain: "localhost", username, password });
+const tell = (event, fields = {}) => process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
+
+function told(stanza) {
+  const attrs = stanza.attrs;
+  const error = stanza.getChild("error");
+  return {
+    name: stanza.name, type: attrs.type, from: attrs.from, id: attrs.id, body: stanza.getChildText("body"),
+    condition: error?.children.find((child) => child.name !== "text")?.name,
+    items: stanza.getChild("query", "jabber:iq:roster")?.getChildren("item").map((item) => item.attrs),
+    delayed: stanza.getChild("delay", "urn:xmpp:delay") !== undefined, show: stanza.getChildText("show"),
+  };
+}
+
+const commands = {
+  message: ({ to, body }) => xmpp.send(xml("message", { to, type: "chat" }, xml("body", {}, body))),
+  presence: ({ to, type, show }) => xmpp.send(xml("presence", { to, type }, show ? xml("show", {}, show) : undefined)),
+  iq: ({ id, type, to, name, xmlns }) => xmpp.send(xml("iq", { id, type, to }, xml(name, { xmlns }))),
+  stop: async () => { await xmpp.stop(); process.exit(0); },
+};
+
+xmpp.reconnect.stop();
+xmpp.on("error", (error) => tell("error", { condition: error.condition ?? error.code, text: error.message }));
+xmpp.on("online", (jid) => tell("online", { jid: jid.toString(), secure: xmpp.socket?.encrypted === true || xmpp.isSecure() }));
+xmpp.on("offline", () => tell("offline"));
+xmpp.on("stanza", (stanza) => tell("stanza", told(stanza)));
+xmpp.start().catch((error) => { tell("refused", { condition: error.condition, text: error.message }); });
+createInterface({ input: process.stdin }).on("line", (line) => {
+  const command = JSON.parse(line);
+  Promise.resolve(commands[command.command](command)).catch((error) => tell("error", { text: String(error) }));
+});
