@@ -120,14 +120,18 @@ class Pool:
             for link in self._open_links():
                 link.connection.send(encode(Unbind(name)))
 
-    def pick(self, key: str) -> RouterLink | None:
-        """The link for this session owner's bare JID; None when none is up."""
+    def pick(self, key: str, avoid: Link | None = None) -> RouterLink | None:
+        """The link for this session owner's bare JID; None when none is up, or none but the one to avoid."""
         link = self._picks.get(key)
         if link is None and self._eligible:
             if len(self._picks) >= MOST_PICKS:
                 self._picks.clear()
             names = self._eligible
             link = self._picks[key] = self._up[names[0] if len(names) == 1 else rendezvous(key, names)]
+        if avoid is not None and link is avoid:
+            others = [name for name in self._eligible if self._up[name] is not avoid]
+            others = others or [name for name in self._up if self._up[name] is not avoid]
+            return self._up[rendezvous(key, others)] if others else None
         return link
 
     def instances(self, name: str) -> dict[str, bytes]:
