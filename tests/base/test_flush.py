@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from zope.interface import implementer
 
 from jabberd_tx.base.certificates import self_signed
 from jabberd_tx.base.flush import adopt_tcp, client_endpoint, connect_tcp, listen_tcp, listen_unix
+from jabberd_tx.base.tls import ServerContexts
 from jabberd_tx.base.turn import Turn
 
 
@@ -85,6 +87,9 @@ class FlushCase(TestCase):
         server = self.servers[-1]
         yield server.made
         self.addCleanup(lambda: server.transport.connected and server.transport.abortConnection())
+        # So that a backlog is one: the kernel would take all of it.
+        server.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        near.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         add_writer = reactor.addWriter
 
         def noting(writer):
@@ -128,13 +133,13 @@ class Writing(FlushCase):
             return do_iteration(delay)
 
         self.patch(reactor, 'doIteration', polling)
-        do_write = server.transport.doWrite
+        send_now = server.transport.send_now
 
         def writing():
             order.append('write')
-            return do_write()
+            return send_now()
 
-        server.transport.doWrite = writing
+        server.transport.send_now = writing
         server.dataReceived = lambda data: (order.append('read'), server.transport.write(data))
         near.transport.write(b'x')
         yield near.received(1)
@@ -298,7 +303,7 @@ class Closing(FlushCase):
 
     @inlineCallbacks
     def test_one_connection_that_fails_leaves_no_other_unflushed(self):
-        """A doWrite that raises and a protocol whose connectionLost raises: the third connection's bytes leave."""
+        """A send that raises and a protocol whose connectionLost raises: the third connection's bytes leave."""
         port = self.serve()
         ends = []
         for _ in range(3):
@@ -314,7 +319,7 @@ class Closing(FlushCase):
         def broken(*arguments):
             raise RuntimeError('broken')
 
-        first.doWrite = broken
+        first.send_now = broken
         self.servers[1].connectionLost = broken
         second.write(b'y')
         second.loseConnection()
@@ -476,13 +481,10 @@ class WithTLS(FlushCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         self_signed(['localhost'], folder / 'chain.pem', folder / 'key.pem')
-        pem = (folder / 'chain.pem').read_bytes()
-        own = ssl.PrivateCertificate.loadPEM(pem + (folder / 'key.pem').read_bytes())
+        own = ServerContexts([([], str(folder / 'chain.pem'), str(folder / 'key.pem'))]).options(False)
         server, near = yield self.pair()
-        server.transport.startTLS(own.options())
-        near.transport.startTLS(ssl.optionsForClientTLS('localhost', ssl.trustRootFromCertificates(
-            [ssl.Certificate.loadPEM(pem)]
-        )))
+        server.transport.startTLS(own)
+        near.transport.startTLS(ssl.CertificateOptions())
         near.transport.write(b'hello')
         yield server.received(5)
         for _ in range(2):  # until the session tickets have left
@@ -492,13 +494,13 @@ class WithTLS(FlushCase):
     def raw_sends(self, connection):
         """How many times the socket is sent to, and what."""
         sends = []
-        do_write = connection.doWrite
+        send_now = connection.send_now
 
         def noting():
             sends.append(b''.join(connection._tempDataBuffer))
-            return do_write()
+            return send_now()
 
-        connection.doWrite = noting
+        connection.send_now = noting
         return sends
 
     @inlineCallbacks
@@ -596,16 +598,118 @@ class WithTLS(FlushCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         self_signed(['localhost'], folder / 'chain.pem', folder / 'key.pem')
-        pem = (folder / 'chain.pem').read_bytes()
-        own = ssl.PrivateCertificate.loadPEM(pem + (folder / 'key.pem').read_bytes())
+        own = ServerContexts([([], str(folder / 'chain.pem'), str(folder / 'key.pem'))]).options(False)
         server, near = yield self.pair()
         producer = Chunks(server.transport, 300_000)
         server.transport.registerProducer(producer, True)
-        server.transport.startTLS(own.options())
+        server.transport.startTLS(own)
         near.transport.startTLS(ssl.CertificateOptions())
         producer.resumeProducing()
         yield near.lost
         self.assertEqual(len(near.data), 300_000)
+
+    @inlineCallbacks
+    def test_records_that_come_in_pieces_are_read_whole(self):
+        """Small and large records, cut at every kind of place: in a header, in the middle, at the end."""
+        server, near = yield self.secure_pair()
+        layer = server.transport.protocol
+        take_in = layer.dataReceived
+        sizes = random.Random(7)
+
+        def in_pieces(data):
+            while data:
+                size = sizes.choice((1, 2, 3, 4, 5, 6, 100, 5000, 40000))
+                take_in(data[:size])
+                data = data[size:]
+
+        layer.dataReceived = in_pieces
+        sent = b'hello'
+        for size in (1, 16384, 16385, 100, 40000, 5, 3):
+            piece = os.urandom(size)
+            sent += piece
+            near.transport.write(piece)
+            yield server.received(len(sent))
+        self.assertEqual(bytes(server.data), sent)
+
+    @inlineCallbacks
+    def test_bytes_that_are_no_tls_end_the_connection(self):
+        """Also in the middle of a stream that was good until then; the other end is told by an alert."""
+        for garbage in (b'GET / HTTP/1.0\r\n\r\n', b'\x17\x03\x03\x00\x20' + bytes(32), b'\x17\x03\x03\x00\x00'):
+            server, near = yield self.secure_pair()
+            near.transport.protocol.transport.write(garbage)
+            yield server.lost
+            yield near.lost
+            self.assertEqual(server.data, b'hello')
+
+    @inlineCallbacks
+    def test_close_notify_of_the_peer_ends_the_connection(self):
+        server, near = yield self.secure_pair()
+        near.transport.write(b'bye')
+        near.transport.loseConnection()
+        yield server.lost
+        self.assertEqual(server.data, b'hellobye')
+        server.reason.trap(error.ConnectionDone)
+        yield near.lost
+
+    @inlineCallbacks
+    def test_a_layer_that_fails_leaves_no_other_unflushed(self):
+        """Its connection is aborted; another of the same port sends."""
+        server, near = yield self.secure_pair()
+        other = yield endpoints.TCP4ClientEndpoint(reactor, '127.0.0.1', server.transport.getHost().port).connect(
+            Factory.forProtocol(Recorder)
+        )
+        while len(self.servers) < 2:
+            yield self.next_turn()
+
+        def broken():
+            raise RuntimeError('broken')
+
+        server.transport.protocol.flush_plain = broken
+        server.transport.write(b'never')
+        self.servers[1].transport.write(b'sent')
+        yield other.received(4)
+        yield server.lost
+        yield near.lost
+        other.transport.loseConnection()
+        yield self.servers[1].lost
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    @inlineCallbacks
+    def test_what_a_paused_producer_says_on_another_connection_is_sent(self):
+        """It is told to pause while the flush encrypts, and writes to a second connection then."""
+        server, near = yield self.secure_pair()
+        first, second = server, (yield self.secure_pair())
+        second, far = second
+
+        class Complaining:
+            pauses = 0
+
+            def pauseProducing(self):
+                self.pauses += 1
+                if self.pauses == 1:
+                    second.transport.write(b'stopped')
+
+            def resumeProducing(self):
+                pass
+
+            def stopProducing(self):
+                pass
+
+        first.transport.registerProducer(Complaining(), True)
+        first.transport.write(bytes(65000))
+        first.transport.write(bytes(500))
+        yield far.received(7)
+        yield near.received(65500)
+
+    @inlineCallbacks
+    def test_only_bytes_may_be_written(self):
+        """A str is the caller's mistake and the caller's exception; a bytearray may change afterwards."""
+        server, near = yield self.secure_pair()
+        self.assertRaises(TypeError, server.transport.write, 'text')
+        data = bytearray(b'before')
+        server.transport.write(data)
+        data[:] = b'after.'
+        self.assertEqual((yield near.received(6)), b'before')
 
     @inlineCallbacks
     def test_the_factory_of_start_tls_is_shared_by_the_connections_of_a_port(self):
