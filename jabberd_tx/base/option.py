@@ -51,24 +51,32 @@ class Option:
 
     def expected(self) -> str:
         """What a value must be, in words: 'an integer from 0 to 65535'."""
-        what = _KINDS[self.kind]
         if self.choices:
             names = ', '.join(repr(choice) for choice in self.choices)
-            return f'{what}, each one of {names}' if self.kind is list else f'one of {names}'
-        bounds = self.bounds()
+            return f'a list, each item one of {names}' if self.kind is list else f'one of {names}'
+        what, bounds = 'a path' if self.path else _KINDS[self.kind], self._bounds()
+        if self.kind in (int, float):
+            unit = self.unit and (f' {self.unit}' if bounds else f' ({self.unit})')
+            return f'{what}{bounds}{unit}'
         if not bounds:
             return what
-        if self.kind in (int, float):
-            return f'{what} {bounds}' + (f' ({self.unit})' if self.unit else '')
-        return f'{what}, {"characters" if self.kind is str else "items"} {bounds}'
+        bounds = bounds.replace(' from', '')
+        if self.kind is list:
+            return f'a list of{bounds} {"string" if (self.high or self.low) == 1 else "strings"}'
+        if self.low == 1 and self.high is None:
+            return f'{what} that is not empty'
+        return f'{what} of{bounds} characters'
 
-    def bounds(self) -> str:
-        """'from 1 to 10', 'at least 1', 'at most 10' or ''."""
-        if self.low is not None and self.high is not None:
-            return f'from {self.low:g} to {self.high:g}' if self.low < self.high else f'exactly {self.low:g}'
-        if self.low is not None:
-            return f'at least {self.low:g}'
-        return '' if self.high is None else f'at most {self.high:g}'
+    def _bounds(self) -> str:
+        """' from 1 to 10', ' at least 1', ' at most 10' or ''."""
+        low, high = (None if bound is None else repr(bound).removesuffix('.0') for bound in (self.low, self.high))
+        if self.kind in (str, list) and self.low == 0:
+            low = None
+        if low is not None and high is not None:
+            return f' from {low} to {high}' if low != high else f' exactly {low}'
+        if low is not None:
+            return f' at least {low}'
+        return '' if high is None else f' at most {high}'
 
     def check(self, value: Any) -> Any:
         """The value as the code wants it (a float for a whole number, variables replaced).

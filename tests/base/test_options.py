@@ -101,18 +101,18 @@ def test_defaults_are_not_shared_between_two_configurations(write):
         ('[c2s]\nport = true', 'site.toml: c2s.port: expected an integer from 0 to 65535, not true'),
         ('[c2s]\nport = 1.5', 'site.toml: c2s.port: expected an integer from 0 to 65535, not 1.5'),
         ('[c2s]\nplain = 1', 'site.toml: c2s.plain: expected true or false, not 1'),
-        ('[c2s]\nlogin_timeout = 0.5', 'site.toml: c2s.login_timeout: expected a number at least 1 (s), not 0.5'),
-        ('[c2s]\nlogin_timeout = nan', 'site.toml: c2s.login_timeout: expected a number at least 1 (s), not nan'),
+        ('[c2s]\nlogin_timeout = 0.5', 'site.toml: c2s.login_timeout: expected a number at least 1 s, not 0.5'),
+        ('[c2s]\nlogin_timeout = nan', 'site.toml: c2s.login_timeout: expected a number at least 1 s, not nan'),
         ("[c2s]\nconflict = 'both'", "site.toml: c2s.conflict: expected one of 'new', 'old', not 'both'"),
-        ('[c2s]\nnames = []', 'site.toml: c2s.names: expected a list of strings, items from 1 to 2, not []'),
-        ('[c2s]\nnames = [1]', 'site.toml: c2s.names: expected a list of strings, items from 1 to 2, not [1]'),
+        ('[c2s]\nnames = []', 'site.toml: c2s.names: expected a list of 1 to 2 strings, not []'),
+        ('[c2s]\nnames = [1]', 'site.toml: c2s.names: expected a list of 1 to 2 strings, not [1]'),
         (
             "[c2s]\ncolours = ['green']",
-            "site.toml: c2s.colours: expected a list of strings, each one of 'red', 'blue', not ['green']",
+            "site.toml: c2s.colours: expected a list, each item one of 'red', 'blue', not ['green']",
         ),
         (
             "[c2s]\nmotd = '12345678901'",
-            "site.toml: c2s.motd: expected a string, characters at most 10, not '12345678901'",
+            "site.toml: c2s.motd: expected a string of at most 10 characters, not '12345678901'",
         ),
         ('c2s = 3', 'site.toml: c2s: expected one table [c2s]'),
         ('[[c2s]]\nport = 3', 'site.toml: c2s: expected one table [c2s]'),
@@ -121,7 +121,7 @@ def test_defaults_are_not_shared_between_two_configurations(write):
             '[[certificate]]\n[[certificate]]\nkey = 1',
             'site.toml: certificate.1.key: no such option; expected one of: chain, domains',
         ),
-        ("[link]\nsecret = 'short'", 'site.toml: link.secret: expected a string, characters at least 8'),
+        ("[link]\nsecret = 'short'", 'site.toml: link.secret: expected a string of at least 8 characters'),
         ('[c2s]\n\nport = \n', 'site.toml:3: not TOML: Invalid value'),
         ('[c2s', "site.toml: not TOML: Expected ']' at the end of a table declaration (at end of document)"),
     ],
@@ -221,7 +221,7 @@ def test_a_secret_may_stand_in_a_file(write, tmp_path):
     with pytest.raises(ConfigError, match=r'link.secret_file: expected a readable file, not .*none.secret'):
         write("[link]\nsecret_file = 'none.secret'")
     (tmp_path / 'var' / 'empty.secret').write_text('')
-    with pytest.raises(ConfigError, match=r'link.secret_file: expected a string, characters at least 8$'):
+    with pytest.raises(ConfigError, match=r'link.secret_file: expected a string of at least 8 characters$'):
         write("[link]\nsecret_file = 'empty.secret'")
     assert 'no such option' in complaint(write, "[c2s]\nmotd_file = 'x'")
 
@@ -267,6 +267,26 @@ def test_a_reread_that_fails_leaves_the_configuration_as_it_is(write, tmp_path):
     with pytest.raises(ConfigError):
         config.reread()
     assert config.section(C2S).port == 1
+
+
+@pytest.mark.parametrize(
+    ('option', 'words'),
+    [
+        (Option('a', bool, True, ''), 'true or false'),
+        (Option('a', int, 0, ''), 'an integer'),
+        (Option('a', int, 0, '', unit='bytes', low=0, high=1 << 20), 'an integer from 0 to 1048576 bytes'),
+        (Option('a', float, 0, '', unit='s'), 'a number (s)'),
+        (Option('a', float, 0, '', high=0.5), 'a number at most 0.5'),
+        (Option('a', str, '', '', low=1), 'a string that is not empty'),
+        (Option('a', str, '', '', low=0, high=9), 'a string of at most 9 characters'),
+        (Option('a', str, '', '', low=6, high=6), 'a string of exactly 6 characters'),
+        (Option('a', str, '', '', low=1, path=True), 'a path that is not empty'),
+        (Option('a', list, [], '', low=1), 'a list of at least 1 string'),
+        (Option('a', list, [], '', low=2, high=3), 'a list of 2 to 3 strings'),
+    ],
+)
+def test_what_an_option_takes_is_told_in_words(option, words):
+    assert option.expected() == words
 
 
 @given(st.text(max_size=300))
