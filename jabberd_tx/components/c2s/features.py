@@ -1,0 +1,37 @@
+"""Stream features: what a client may do next (RFC 6120 §4.3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp.acks import FEATURE as ACKS
+from jabberd_tx.xmpp.payloads.bind import FEATURE as BIND
+from jabberd_tx.xmpp.sasl import channel_bindings
+
+# RFC 3921's session: clients of that age ask for it, newer ones see that they need not.
+_SESSION = f"<session xmlns='{ns.SESSION}'><optional/></session>".encode()
+
+AFTER_LOGIN = b'<stream:features>%b%b%b</stream:features>' % (BIND, _SESSION, ACKS)
+
+
+@lru_cache(64)
+def before_login(starttls: str, mechanisms: Sequence[str], bindings: Sequence[str]) -> bytes:
+    """The features of a stream on which nobody has logged in.
+
+    starttls    'required', 'optional' or '' for not offered
+    mechanisms  names, best first; none: login needs TLS
+    bindings    channel binding types (XEP-0440)
+    """
+    parts = [b'<stream:features>']
+    if starttls:
+        inner = '<required/>' if starttls == 'required' else ''
+        parts.append(f"<starttls xmlns='{ns.TLS}'>{inner}</starttls>".encode())
+    if mechanisms:
+        if any(name.endswith('-PLUS') for name in mechanisms):
+            parts.append(channel_bindings(bindings))
+        inner = ''.join([f'<mechanism>{name}</mechanism>' for name in mechanisms])
+        parts.append(f"<mechanisms xmlns='{ns.SASL}'>{inner}</mechanisms>".encode())
+    parts.append(b'</stream:features>')
+    return b''.join(parts)

@@ -1,0 +1,33 @@
+"""What c2s counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jabberd_tx.base.metrics import Counters, Metrics
+
+if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.service import C2S
+
+KINDS = ('message', 'presence', 'iq')
+
+
+class Measures:
+    """received, sent: stanzas by kind; logins: by outcome."""
+
+    def __init__(self, metrics: Metrics, c2s: C2S) -> None:
+        self.received: Counters = metrics.counters(
+            'jabberd_c2s_stanzas_received', 'Stanzas from clients.', 'kind', KINDS
+        )
+        self.sent: Counters = metrics.counters('jabberd_c2s_stanzas_sent', 'Stanzas to clients.', 'kind', KINDS)
+        self.logins: Counters = metrics.counters('jabberd_c2s_logins', 'Logins.', 'outcome', ('ok', 'failed'))
+        self._login_seconds = metrics.histogram('jabberd_c2s_login_seconds', 'From connection to bound resource.')
+        metrics.gauge('jabberd_c2s_streams', 'Streams with a resource.', lambda: c2s.streams)
+        metrics.gauge('jabberd_c2s_logins_under_way', 'Connections without one.', lambda: len(c2s.logins))
+        metrics.gauge('jabberd_c2s_unconfirmed', 'Stanzas from clients that are not confirmed.', c2s.count_unconfirmed)
+        metrics.gauge('jabberd_c2s_returned', 'Messages on their way back to an sm.', lambda: len(c2s.returned))
+
+    def logged_in(self, seconds: float) -> None:
+        """A resource is bound, so long after the client connected."""
+        self.logins.ok += 1
+        self._login_seconds.observe(seconds)

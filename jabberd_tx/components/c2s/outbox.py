@@ -1,0 +1,224 @@
+"""What goes out to one client: written, waiting for a slow connection, or waiting for the client's ack.
+
+A delivery is confirmed to its sm when the client's copy is safe with us: with acks (XEP-0198) when it is queued,
+without when it is written to the connection.  Two queues, each with a bound; past it the stream is closed:
+
+    backlog   while the connection is congested (the transport says so): bytes, and without acks the frame to confirm
+    unacked   with acks: what the client has not acked; its messages go back to an sm when the stream ends
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from jabberd_tx.base.replay import ReplayWindow
+from jabberd_tx.link.frames import NO_SESSION, REPEAT, Fanout, Route
+from jabberd_tx.xmpp.acks import REQUEST, Acks, AcksError, parse_h
+from jabberd_tx.xmpp.events import Nonza
+from jabberd_tx.xmpp.stanza import Stanza
+from jabberd_tx.xmpp.writer import to_xml
+
+if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.service import C2S
+    from jabberd_tx.link.interfaces import Link
+
+# A message that may have to go back (None for what is not worth it), and the size of what was sent for it.
+Unacked = tuple[Route | None, int]
+# Bytes, and what to confirm once they are written: nothing, or a frame and the link that it came on.
+Waiting = tuple[bytes, Route | None, 'Link | None']
+
+
+class Outbox:
+    """The outgoing half of a session.
+
+    transport  the client's connection; None when the stream is over
+    acks       XEP-0198's counters, once enabled
+    """
+
+    __slots__ = (
+        '_backlog', '_backlog_bytes', '_congested', '_passed_on', '_passed_on_before', '_unacked_bytes',
+        '_unasked', '_unasked_bytes', 'acks', 'asked_at', 'c2s', 'congested_at', 'stream', 'transport',
+    )  # fmt: skip
+
+    def __init__(self, c2s: C2S, transport: Any, stream: bytes) -> None:
+        self.c2s = c2s
+        self.transport = transport
+        self.stream = stream
+        self.acks: Acks[Unacked] | None = None
+        self.asked_at = self.congested_at = 0  # ticks: of the oldest <r/> without answer, of congestion; 0 for none
+        self._congested = False
+        self._backlog: deque[Waiting] | None = None
+        self._backlog_bytes = 0
+        self._unacked_bytes = 0
+        self._unasked = self._unasked_bytes = 0  # sent since the last <r/>
+        self._passed_on: ReplayWindow | None = None
+        self._passed_on_before: ReplayWindow | None = None
+
+    if TYPE_CHECKING:
+
+        def fail(self, condition: str, text: str = '', inner: str = '') -> None:
+            """End the stream with a stream error: the session's."""
+
+    # ---- deliveries
+
+    def deliver(self, frame: Route, stanza: Stanza, link: Link) -> None:
+        """One stanza that an sm sends to this client."""
+        links = self.c2s.links
+        if frame.flags & REPEAT and self._has_passed_on(frame.uid):
+            links.confirm(frame.source, frame.uid, link)
+            return
+        self._mark(frame.uid)
+        data = to_xml(stanza)
+        if self.acks is not None:
+            links.confirm(frame.source, frame.uid, link)
+            self._send_acked(data, frame if stanza.name == 'message' else None)
+        elif self._congested:
+            self._wait(data, frame, link)
+        else:
+            self.transport.write(data)
+            links.confirm(frame.source, frame.uid, link)
+
+    def deliver_shared(self, frame: Fanout, data: bytes, to: str) -> None:
+        """This client's copy of a fan-out.  Who delivers confirms the whole of it at once."""
+        # A fan-out has no flag that says whether it is a repeat.
+        if self._has_passed_on(frame.uid):
+            return
+        self._mark(frame.uid)
+        if self.acks is not None:
+            self._send_acked(data, self._as_route(frame, to))
+        elif self._congested:
+            self._wait(data, None, None)
+        else:
+            self.transport.write(data)
+
+    def _as_route(self, frame: Fanout, to: str) -> Route | None:
+        stanza = Stanza.unpack(frame.payload) if isinstance(frame.payload, bytes) else frame.payload
+        if stanza.name != 'message':
+            return None
+        if to:
+            stanza = stanza.with_attrs(to=to)
+        return Route(frame.dest, self.stream, frame.source, 0, frame.uid, 0, 0, stanza)
+
+    def answer(self, stanza: Stanza) -> None:
+        """A stanza of our own for this client."""
+        data = to_xml(stanza)
+        if self.acks is not None:
+            self._send_acked(data, None)
+        else:
+            self.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Bytes that are no stanza of an sm's, in order with those that are."""
+        if self._congested:
+            self._wait(data, None, None)
+        else:
+            self.transport.write(data)
+
+    # ---- repeats
+
+    def _mark(self, uid: bytes) -> None:
+        window = self._passed_on
+        if window is None:
+            window = self._passed_on = ReplayWindow()
+        window.mark(uid)
+
+    def _has_passed_on(self, uid: bytes) -> bool:
+        now, before = self._passed_on, self._passed_on_before
+        return (now is not None and now.seen(uid)) or (before is not None and before.seen(uid))
+
+    def forget_uids(self) -> None:
+        """Called every few minutes: what was passed on before the last call is not remembered any more."""
+        self._passed_on_before, self._passed_on = self._passed_on, None
+
+    # ---- a slow connection
+
+    def congest(self) -> None:
+        """The transport holds more than it likes."""
+        self._congested = True
+        self.congested_at = self.c2s.tick
+
+    def relieve(self) -> None:
+        """The transport has sent all that it held."""
+        self._congested = False
+        self.congested_at = 0
+        backlog = self._backlog
+        if backlog is None:
+            return
+        confirm = self.c2s.links.confirm
+        # Writing may congest it again.
+        while backlog and not self._congested:
+            data, frame, link = backlog.popleft()
+            self._backlog_bytes -= len(data)
+            self.transport.write(data)
+            if frame is not None:
+                confirm(frame.source, frame.uid, link)
+        if not backlog:
+            self._backlog = None
+
+    def _wait(self, data: bytes, frame: Route | None, link: Link | None) -> None:
+        if self._backlog is None:
+            self._backlog = deque()
+        self._backlog.append((data, frame, link))
+        self._backlog_bytes += len(data)
+        if self._backlog_bytes > self.c2s.options.outgoing_bytes:
+            self.fail('resource-constraint', 'the client reads too slowly')
+
+    # ---- acks
+
+    def _send_acked(self, data: bytes, frame: Route | None) -> None:
+        acks, options, size = self.acks, self.c2s.options, len(data)
+        assert acks is not None
+        acks.sent((frame, size))
+        self._unacked_bytes += size
+        self._unasked_bytes += size
+        self._unasked += 1
+        if self._unasked >= options.ack_every_stanzas or self._unasked_bytes >= options.ack_every_bytes:
+            self._unasked = self._unasked_bytes = 0
+            if not self.asked_at:
+                self.asked_at = self.c2s.tick
+            data += REQUEST
+        elif self._unasked == 1:
+            self.c2s.unasked.append(self)
+        if self._congested:
+            self._wait(data, None, None)
+        else:
+            self.transport.write(data)
+        if self._unacked_bytes > options.unacked_bytes or len(acks.unacked) > options.unacked_stanzas:
+            self.fail('resource-constraint', 'too much is not acked')
+
+    def ask(self) -> None:
+        """Ask for an ack if something was sent since the last time."""
+        if self.transport is not None and self._unasked:
+            self.probe()
+
+    def probe(self) -> None:
+        """Ask for an ack."""
+        self._unasked = self._unasked_bytes = 0
+        if not self.asked_at:
+            self.asked_at = self.c2s.tick
+        self.write(REQUEST)
+
+    def take_ack(self, ack: Nonza) -> None:
+        """The client's <a/>.  AcksError ends the stream."""
+        acks = self.acks
+        if acks is None:
+            raise AcksError('policy-violation', 'acks are not enabled')
+        for _, size in acks.acked(parse_h(ack)):
+            self._unacked_bytes -= size
+        self.asked_at = 0
+
+    # ---- the end
+
+    def let_go(self) -> list[Route]:
+        """The stream is over: what was not written is bounced; the messages that were not acked, oldest first."""
+        self.transport = None
+        links = self.c2s.links
+        for _, frame, link in self._backlog or ():
+            if frame is not None:
+                links.bounce(frame, NO_SESSION, via=link)
+        acks, self.acks = self.acks, None
+        self._backlog = self._passed_on = self._passed_on_before = None
+        self._backlog_bytes = self._unacked_bytes = self._unasked = self._unasked_bytes = 0
+        self.asked_at = self.congested_at = 0
+        return [frame for frame, _ in acks.unacked if frame is not None] if acks is not None else []

@@ -1,0 +1,361 @@
+"""A client's stream from its header to the bound resource (RFC 6120 §4 to §7).
+
+Theory of operation.  A login sees the events of the parser, one by one, and is in one of these states:
+
+    state       waits for                                   then
+    HEADER      <stream:stream>                             features are sent: CHOICE, or BINDING once authenticated
+    CHOICE      <starttls/>                                 TLS begins, and with it a new stream: HEADER
+                <auth/>                                     EXCHANGE
+    EXCHANGE    <response/> or <abort/>                     success: a new stream, HEADER; failure: CHOICE
+    BINDING     IQ set with <bind/>                         the sm is asked: STARTING
+    STARTING    the sm                                      the session takes over; or it is refused: BINDING
+    OVER        nothing: the stream has ended
+
+TABLE says what is done with what comes; what does not stand there is a violation, and ends the stream with the error
+that the RFC names.  While storage, a thread or the sm is asked, the connection holds what comes.  What a client may
+send before it has logged in is bounded in bytes and in seconds (`deadline`, looked at by the service).
+"""
+
+from __future__ import annotations
+
+import secrets
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from jabberd_tx.components.c2s import features
+from jabberd_tx.components.c2s.authentication import Authenticated
+from jabberd_tx.components.c2s.header import check_header, response_header
+from jabberd_tx.components.c2s.session import Session
+from jabberd_tx.xmpp import acks, ns, sasl
+from jabberd_tx.xmpp.errors import StanzaError, error_reply, stream_error
+from jabberd_tx.xmpp.jid import InvalidJid, Jid, prepare_resource
+from jabberd_tx.xmpp.parser import Event, Nonza, StreamClose, StreamOpen
+from jabberd_tx.xmpp.payloads import bind
+from jabberd_tx.xmpp.stanza import Stanza
+from jabberd_tx.xmpp.writer import to_xml
+
+if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.connection import ClientConnection
+    from jabberd_tx.components.c2s.service import C2S
+
+
+class State(Enum):
+    """See the module's text."""
+
+    HEADER, CHOICE, EXCHANGE, BINDING, STARTING, OVER = range(6)
+
+
+HEADER, CHOICE, EXCHANGE, BINDING, STARTING, OVER = State
+
+# (state, what came) -> the method that takes it.
+TABLE = {
+    (HEADER, 'open'): '_open',
+    (CHOICE, f'{ns.TLS} starttls'): '_start_tls',
+    (CHOICE, f'{ns.SASL} auth'): '_authenticate',
+    (CHOICE, f'{ns.SASL} abort'): '_abort',
+    (EXCHANGE, f'{ns.SASL} response'): '_respond',
+    (EXCHANGE, f'{ns.SASL} abort'): '_abort',
+    (BINDING, 'stanza'): '_bind',
+    (BINDING, f'{ns.TLS} starttls'): '_refuse_tls',
+    (BINDING, f'{ns.ACKS} enable'): '_refuse_acks',
+    (BINDING, f'{ns.ACKS} resume'): '_refuse_resumption',
+}
+
+
+class Login:
+    """See the module's text.  `deadline`: the service's tick at which it is given up."""
+
+    __slots__ = (
+        '_answer', '_bindings', '_bytes', '_conn', '_failures', '_offer', '_request', '_session', '_since', '_state',
+        '_task', 'c2s', 'deadline', 'domain', 'jid', 'lang',
+    )  # fmt: skip
+    log = Logger()
+
+    def __init__(self, c2s: C2S, conn: ClientConnection) -> None:
+        self.c2s = c2s
+        self.deadline = c2s.tick_after(c2s.options.login_timeout)
+        self.domain = ''
+        self.jid: Jid | None = None
+        self.lang: str | None = None
+        self._conn = conn
+        self._state: State = HEADER
+        self._bytes = self._failures = 0
+        self._since = c2s.reactor.seconds()
+        self._bindings: dict[str, bytes] = {}
+        self._offer: tuple[str, ...] = ()
+        self._task: Deferred[Any] | None = None  # the exchange under way
+        self._answer: Deferred[bytes] | None = None  # where its next response goes
+        self._session: Session | None = None  # that the sm is asked for
+        self._request: Stanza | None = None  # that asked for it
+
+    # ---- what comes
+
+    def may_receive(self, size: int) -> bool:
+        """Count what a client sends before it has logged in; False once it is too much, and the stream over."""
+        if self.jid is None:
+            self._bytes += size
+            if self._bytes > self.c2s.options.unauthenticated_bytes:
+                self.fail('policy-violation', 'too much data before login')
+                return False
+        return True
+
+    def take(self, event: Event) -> None:
+        """One event of the parser."""
+        if isinstance(event, Stanza):
+            what = 'stanza'
+        elif isinstance(event, Nonza):
+            what = f'{event.ns} {event.name}'
+        elif isinstance(event, StreamOpen):
+            what = 'open'
+        elif isinstance(event, StreamClose):
+            self._closed()
+            return
+        else:
+            self.fail(event.condition, event.text)
+            return
+        method = TABLE.get((self._state, what))
+        if method is not None:
+            getattr(self, method)(event)
+        elif self._state is BINDING and what != 'stanza':
+            self.fail('unsupported-stanza-type', 'not expected here')
+        else:
+            self.fail('not-authorized', 'first log in and bind a resource')
+
+    def _closed(self) -> None:
+        conn = self._conn
+        self.lost()
+        conn.close()
+
+    def lost(self) -> None:
+        """The stream is over: nothing is waited for any more."""
+        self._state = OVER
+        self.c2s.logins.discard(self)
+        task, self._task, self._answer = self._task, None, None
+        if task is not None:
+            task.cancel()
+        session, self._session = self._session, None
+        if session is not None:
+            session.end()
+
+    def fail(self, condition: str, text: str = '', inner: str = '') -> None:
+        """End the stream with a stream error; a response header goes first where none was sent (§4.9.1.1)."""
+        if self._state is OVER:
+            return
+        self.log.info(
+            'stream of {peer} ended before a session: {condition}: {text}',
+            peer=self._conn.peer,
+            condition=condition,
+            text=text,
+        )
+        header = b''
+        if self._state is HEADER:
+            header = response_header(self.domain or self.c2s.domains[0])
+        conn = self._conn
+        self.lost()
+        conn.close(header + stream_error(condition, text, inner))
+
+    def expire(self) -> None:
+        """The deadline has come."""
+        if self._state is STARTING:
+            self._refuse('remote-server-timeout', 'no session in time')
+        self.fail('connection-timeout', 'login took too long')
+
+    # ---- the header
+
+    def _open(self, event: StreamOpen) -> None:
+        domain, problem = check_header(event, self.c2s.domains, self.domain, self.jid)
+        self.domain = domain or self.domain
+        if problem is not None:
+            self.fail(*problem)
+            return
+        self.lang = event.attrs.get('xml:lang')
+        conn = self._conn
+        conn.write(response_header(domain, event.attrs.get('from', '')))
+        if self.jid is not None:
+            conn.write(features.AFTER_LOGIN)
+            self._state = BINDING
+            return
+        self._state = CHOICE
+        starttls, may_log_in, plain = self.c2s.tls_policy(conn)
+        other = self.c2s.options.see_other_host
+        if other and (may_log_in or not starttls):
+            # Under TLS where the client is going to use it: nobody may lead it astray (§4.9.3.19).
+            self.fail('see-other-host', inner=other)
+            return
+        if may_log_in:
+            self._bindings = self.c2s.bindings(conn)
+            self._offer = self.c2s.authentication.offered(conn.secure, plain, self._bindings)
+        conn.write(features.before_login(starttls, self._offer, tuple(self._bindings)))
+
+    # ---- TLS
+
+    def _start_tls(self, event: Nonza) -> None:
+        conn = self._conn
+        starttls, _, _ = self.c2s.tls_policy(conn)
+        if not starttls or conn.queued or not conn.parser.idle:
+            # Not offered, or followed by what might pass for the first bytes under TLS.
+            self._refuse_tls(event)
+            return
+        conn.write(f"<proceed xmlns='{ns.TLS}'/>".encode())
+        conn.start_tls()
+        self._state = HEADER
+
+    def _refuse_tls(self, event: Nonza) -> None:
+        """§5.4.2.2: failure, and the stream ends."""
+        conn = self._conn
+        self.lost()
+        conn.close(f"<failure xmlns='{ns.TLS}'/>".encode())
+
+    # ---- SASL
+
+    def _authenticate(self, event: Nonza) -> None:
+        mechanism = event.attrs.get('mechanism', '')
+        if mechanism not in self._offer:
+            known = not self._conn.secure and mechanism in ('PLAIN', *sasl.HASHES)
+            self._failed(mechanism, sasl.SaslFailure('encryption-required' if known else 'invalid-mechanism'))
+            return
+        try:
+            initial = sasl.decode(event.text)
+        except sasl.SaslFailure as failure:
+            self._failed(mechanism, failure)
+            return
+        self._state = EXCHANGE
+        self._conn.hold()
+        run = self.c2s.authentication.run(mechanism, initial, self.domain, self._bindings, self._ask)
+        task = Deferred.fromCoroutine(run)
+        self._task = task
+        task.addCallbacks(self._succeeded, self._not_authenticated, errbackArgs=(mechanism,))
+        task.addErrback(self._broken)
+
+    def _ask(self, challenge: bytes) -> Deferred[bytes]:
+        self._conn.write(sasl.challenge(challenge))
+        answer: Deferred[bytes] = Deferred()
+        self._answer = answer
+        self._conn.proceed()
+        return answer
+
+    def _respond(self, event: Nonza) -> None:
+        answer, self._answer = self._answer, None
+        if answer is None:
+            self.fail('not-authorized', 'a response without a challenge')
+            return
+        self._conn.hold()
+        try:
+            answer.callback(sasl.decode(event.text) or b'')
+        except sasl.SaslFailure as failure:
+            answer.errback(failure)
+
+    def _abort(self, event: Nonza) -> None:
+        answer, self._answer = self._answer, None
+        if answer is None:
+            self._failed('', sasl.SaslFailure('aborted'))
+        else:
+            answer.errback(sasl.SaslFailure('aborted'))
+
+    def _succeeded(self, who: Authenticated) -> None:
+        self._task = None
+        self.jid = who.jid
+        conn = self._conn
+        self._bindings = {}
+        conn.parser.reset()
+        conn.parser.limits = self.c2s.limits
+        conn.write(sasl.success(who.data))
+        self._state = HEADER
+        conn.proceed()
+
+    def _not_authenticated(self, failure: Failure, mechanism: str) -> None:
+        self._task = self._answer = None
+        if self._state is OVER:
+            return  # cancelled by `lost`
+        failure.trap(sasl.SaslFailure)
+        assert isinstance(failure.value, sasl.SaslFailure)
+        self._failed(mechanism, failure.value)
+
+    def _broken(self, failure: Failure) -> None:
+        self.log.failure('a login failed for a reason of our own', failure)
+        self.fail('internal-server-error')
+
+    def _failed(self, mechanism: str, failure: sasl.SaslFailure) -> None:
+        conn = self._conn
+        self.c2s.measures.logins.failed += 1
+        self.log.info(
+            'login failed: {peer} at {domain} by {mechanism!r}: {condition} {text}',
+            peer=conn.peer,
+            domain=self.domain,
+            mechanism=mechanism[:40],
+            condition=failure.condition,
+            text=failure.text,
+        )
+        conn.write(sasl.failure(failure))
+        self._state = CHOICE
+        self._failures += 1
+        if self._failures >= self.c2s.options.login_attempts:
+            self.fail('policy-violation', 'too many failed logins')
+        else:
+            conn.proceed()
+
+    # ---- binding
+
+    def _bind(self, stanza: Stanza) -> None:
+        try:
+            resource = bind.wanted(stanza)
+            if resource is None:
+                self.fail('not-authorized', 'first bind a resource')
+                return
+            if 'id' not in stanza.attrs:
+                raise StanzaError('bad-request', 'an IQ needs an id')
+            # Chosen here, so that a repeated request for a session asks for the same one.
+            resource = prepare_resource(resource) if resource else secrets.token_hex(8)
+        except StanzaError as error:
+            self._conn.write(to_xml(error.reply(stanza)))
+            return
+        except InvalidJid as error:
+            self._conn.write(to_xml(error_reply(stanza, 'bad-request', str(error))))
+            return
+        assert self.jid is not None
+        self._state = STARTING
+        self._request = stanza
+        self._conn.hold()
+        self.deadline = min(self.deadline, self.c2s.tick_after(self.c2s.options.bind_timeout))
+        self._session = session = Session(self.c2s, self._conn, self.jid, resource, self.lang)
+        self.c2s.sessions[session.stream] = session
+        self.c2s.pins.start(session)
+
+    def bound(self, session: Session) -> None:
+        """The sm has made the session."""
+        request, conn = self._request, self._conn
+        if session is not self._session or request is None:
+            session.end()
+            return
+        self._session = None
+        self._state = OVER
+        c2s = self.c2s
+        c2s.logins.discard(self)
+        c2s.measures.logged_in(c2s.reactor.seconds() - self._since)
+        conn.write(to_xml(bind.result(request, session.jid)))
+        conn.become(session)
+        conn.proceed()
+
+    def refused(self, condition: str, text: str) -> None:
+        """The sm has not made it; the client may ask for another resource."""
+        self._session = None
+        self._state = BINDING
+        self._refuse(condition, text)
+        self._conn.proceed()
+
+    def _refuse(self, condition: str, text: str) -> None:
+        if self._request is not None:
+            self._conn.write(to_xml(error_reply(self._request, condition, text)))
+            self._request = None
+
+    # ---- XEP-0198 out of turn
+
+    def _refuse_acks(self, event: Nonza) -> None:
+        self._conn.write(acks.failed('unexpected-request'))
+
+    def _refuse_resumption(self, event: Nonza) -> None:
+        self._conn.write(acks.failed('feature-not-implemented'))
