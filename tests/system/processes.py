@@ -135,16 +135,21 @@ class Site:
     def start(cls, folder: Path, shape: str, settings: str = '') -> Site:
         """All processes, ready."""
         site = cls(folder, shape, settings)
-        if shape == 'one process':
-            site.run('jabberd', 'jabberd', '--node', 'a', '--set', f'c2s.port={site.ports[0]}')
-        else:
-            for name, port in zip('ab', site.router_ports, strict=True):
-                site.run(f'router-{name}', 'jabberd-router', '--node', name, '--set', f'router.listen=127.0.0.1:{port}')
-            site.run('sm-a', 'jabberd-sm', '--node', 'a')
-            for name, port in zip('ab', site.ports, strict=True):
-                site.run(f'c2s-{name}', 'jabberd-c2s', '--node', name, '--set', f'c2s.port={port}')
-        site.wait_ready()
+        site.run_all()
         return site
+
+    def run_all(self) -> None:
+        """Start what belongs to the shape, and wait until it is ready."""
+        if self.shape == 'one process':
+            self.run('jabberd', 'jabberd', '--node', 'a', '--set', f'c2s.port={self.ports[0]}')
+        else:
+            for name, port in zip('ab', self.router_ports, strict=True):
+                listen = f'router.listen=127.0.0.1:{port}'
+                self.run(f'router-{name}', 'jabberd-router', '--node', name, '--set', listen)
+            self.run('sm-a', 'jabberd-sm', '--node', 'a')
+            for name, port in zip('ab', self.ports, strict=True):
+                self.run(f'c2s-{name}', 'jabberd-c2s', '--node', name, '--set', f'c2s.port={port}')
+        self.wait_ready()
 
     def run(self, name: str, *arguments: str) -> Process:
         """One more process."""
