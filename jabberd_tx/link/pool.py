@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from jabberd_tx.base.hashing import rendezvous
 from jabberd_tx.base.metrics import Counters, Metrics
+from jabberd_tx.base.options import ConfigError
 from jabberd_tx.base.turn import Turn
 from jabberd_tx.link.directory import Address, Directory, StaticDirectory, parse_address
 from jabberd_tx.link.frames import Bounce, Drain, Present, Route, Unbind, Working, encode
@@ -45,14 +46,14 @@ class Pool:
     ) -> None:
         """options: values of link.options; directory: where the routers are, if not in options.routers.
 
-        ConfigError when there is no secret, or no address in options.routers.
+        ConfigError when there is no secret, or something in options.routers is no address.
         """
         check_secret(options)
         self.node, self.incarnation = node, token_bytes(16)
         self.generation = 0
         self.options, self.reactor, self.turn = options, reactor, turn
         self.counts = Counters('jabberd_link_events', 'What happened to links.', 'event', ('up', 'down', 'refused'))
-        self._directory = StaticDirectory(options.routers) if directory is None else directory
+        self._directory = directory or _static(options.routers)
         self._component: Component
         self._routers: dict[Address, KnownRouter] = {}
         self._leaving_routers: set[KnownRouter] = set()
@@ -88,9 +89,12 @@ class Pool:
     def set_addresses(self, addresses: Iterable[Address | str]) -> None:
         """The routers, from now on.  Links to others are ended; a link that is there already is left alone.
 
-        ValueError for what is no address, ConfigError for one that wants TLS: nothing changes then.
+        ConfigError for what is no address, or wants TLS: nothing changes then.
         """
-        wanted = {parse_address(address) if isinstance(address, str) else address for address in addresses}
+        try:
+            wanted = {parse_address(address) if isinstance(address, str) else address for address in addresses}
+        except ValueError as error:
+            raise ConfigError(f'link.routers: {error}') from None
         new = [
             KnownRouter(self, self._component, address, connecting_tls(self.options, address.host))
             for address in sorted(wanted - self._routers.keys())
@@ -105,6 +109,11 @@ class Pool:
         self._leaving_routers.add(router)
         await router.stop()
         self._leaving_routers.discard(router)
+
+    @property
+    def links(self) -> list[RouterLink]:
+        """Those that are up."""
+        return list(self._up.values())
 
     # ---- Links
 
@@ -256,3 +265,10 @@ class Pool:
             call(*arguments)
         except Exception:
             self.log.failure('{node} failed at news of its links', node=self.node)
+
+
+def _static(addresses: list[str]) -> Directory:
+    try:
+        return StaticDirectory(addresses)
+    except ValueError as error:
+        raise ConfigError(f'link.routers: {error}') from None
