@@ -139,6 +139,17 @@ def test_when_all_that_were_chosen_from_leave_those_that_are_coming_serve_at_onc
     assert table.pick('juliet@example.net') is None
 
 
+def test_the_last_one_has_the_weight_that_it_asked_for_last() -> None:
+    """Though the others left before the scores for that were there."""
+    clock = Clock()
+    table = filled({'sm-1': 1.0, 'sm-2': 1.0}, clock)
+    table.join('sm-1', 3.0)
+    table.leave('sm-2')
+    table.join('sm-2')
+    clock.advance(0)
+    assert owners(table) == owners(filled({'sm-1': 3.0, 'sm-2': 1.0}))
+
+
 def test_no_step_of_a_membership_change_takes_20_ms() -> None:
     """32 instances come, one leaves, one changes its weight: each step alone is short."""
     clock = Clock()

@@ -366,6 +366,18 @@ def test_a_node_that_drains_gets_what_is_for_itself_and_no_new_work_for_a_name(r
     assert len(one.take()) == 1, 'when nobody else is there'
 
 
+def test_a_node_that_comes_back_after_it_drained_gets_work_again(router: Router) -> None:
+    c2s, old = attach(router, 'c2s-1'), attach(router, 'sm-1', 'example.net')
+    two = attach(router, 'sm-2', 'example.net')
+    router.drain(old)
+    router.detach(old)
+    new = attach(router, 'sm-1', 'example.net')
+    router._clock.advance(0)  # type: ignore[attr-defined]
+    for n in range(50):
+        send(router, c2s, frame('example.net', n, f'user{n}@example.net'))
+    assert min(len(new.take()), len(two.take())) > 10
+
+
 def test_a_router_that_leaves_tells_all_nodes(router: Router) -> None:
     ports = [attach(router, 'c2s-1'), attach(router, 'sm-1')]
     router.leave()
