@@ -75,14 +75,15 @@ class FlushCase(TestCase):
         return port
 
     @inlineCallbacks
-    def pair(self, protocol=Recorder, client=Recorder):
+    def pair(self, protocol=Recorder, client=Recorder, port=None):
         """The two ends of a new connection, both made; the server's transport notes when EPOLLOUT is asked for."""
-        port = self.serve(protocol)
+        before = len(self.servers)
+        self.port = port = port or self.serve(protocol)
         near = yield endpoints.TCP4ClientEndpoint(reactor, '127.0.0.1', port.getHost().port).connect(
             Factory.forProtocol(client)
         )
         self.addCleanup(lambda: near.transport.abortConnection())
-        while not self.servers:
+        while len(self.servers) == before:
             yield self.next_turn()
         server = self.servers[-1]
         yield server.made
@@ -285,9 +286,11 @@ class Closing(FlushCase):
         server.transport.pauseProducing()
         near.transport.abortConnection()
         yield near.lost
-        server.transport.write(b'to nobody')
+        transport = server.transport
+        transport.write(b'to nobody')
         yield server.lost
         server.reason.trap(error.ConnectionLost)
+        self.assertNotIn(transport, self.armed)
 
     @inlineCallbacks
     def test_a_connection_lost_in_the_same_turn_is_skipped(self):
@@ -477,12 +480,12 @@ class WithTLS(FlushCase):
     """startTLS on the server's connection; the client is Twisted's own."""
 
     @inlineCallbacks
-    def secure_pair(self):
+    def secure_pair(self, port=None):
         folder = Path(self.mktemp())
         folder.mkdir()
         self_signed(['localhost'], folder / 'chain.pem', folder / 'key.pem')
         own = ServerContexts([([], str(folder / 'chain.pem'), str(folder / 'key.pem'))]).options(False)
-        server, near = yield self.pair()
+        server, near = yield self.pair(port=port)
         server.transport.startTLS(own)
         near.transport.startTLS(ssl.CertificateOptions())
         near.transport.write(b'hello')
@@ -535,6 +538,18 @@ class WithTLS(FlushCase):
         near.reason.trap(error.ConnectionDone)
         self.assertEqual(near.data, b'bye')
         yield server.lost
+
+    @inlineCallbacks
+    def test_what_is_written_after_lose_connection_is_dropped(self):
+        """As without TLS; the connection still ends in good order."""
+        server, near = yield self.secure_pair()
+        server.transport.write(b'bye')
+        server.transport.loseConnection()
+        server.transport.write(b'late')
+        yield server.lost
+        yield near.lost
+        server.reason.trap(error.ConnectionDone)
+        self.assertEqual(near.data, b'bye')
 
     @inlineCallbacks
     def test_abort_drops_what_was_written(self):
@@ -678,8 +693,8 @@ class WithTLS(FlushCase):
     def test_what_a_paused_producer_says_on_another_connection_is_sent(self):
         """It is told to pause while the flush encrypts, and writes to a second connection then."""
         server, near = yield self.secure_pair()
-        first, second = server, (yield self.secure_pair())
-        second, far = second
+        second, far = yield self.secure_pair(self.port)
+        self.assertIs(second.transport.flush, server.transport.flush)
 
         class Complaining:
             pauses = 0
@@ -695,9 +710,9 @@ class WithTLS(FlushCase):
             def stopProducing(self):
                 pass
 
-        first.transport.registerProducer(Complaining(), True)
-        first.transport.write(bytes(65000))
-        first.transport.write(bytes(500))
+        server.transport.registerProducer(Complaining(), True)
+        server.transport.write(bytes(65000))
+        server.transport.write(bytes(500))
         yield far.received(7)
         yield near.received(65500)
 

@@ -20,7 +20,7 @@ from twisted.trial.unittest import TestCase
 
 from jabberd_tx.base.certificates import CertificateError, self_signed
 from jabberd_tx.base.flush import listen_tcp
-from jabberd_tx.base.tls import OPTIONS, ServerContexts, bindings, end_point
+from jabberd_tx.base.tls import OPTIONS, NoSuchProtocol, ServerContexts, bindings, end_point
 from jabberd_tx.base.turn import Turn
 
 
@@ -254,6 +254,7 @@ class Side(Protocol):
         self.heard.callback(data)
 
     def connectionLost(self, reason):
+        self.reason = reason
         self.lost.callback(None)
 
 
@@ -300,3 +301,21 @@ class Binding(TestCase):
         )
         seen = certificate.public_bytes(serialization.Encoding.DER)
         self.assertEqual(data, {'tls-server-end-point': hashlib.sha256(seen).digest()})
+
+
+class Refusing(TestCase):
+    @inlineCallbacks
+    def test_a_wrong_offer_ends_both_connections(self):
+        """Over sockets: the client gets the alert, the server's protocol the reason, and nothing is logged as an error."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        server = Side(ServerContexts([made(folder, 'a', 'localhost')]).options(True))
+        port = listen_tcp(reactor, Turn(reactor), 0, Factory.forProtocol(lambda: server), interface='127.0.0.1')
+        self.addCleanup(port.stopListening)
+        near = Side(CertificateOptions(acceptableProtocols=[b'h2']))
+        yield TCP4ClientEndpoint(reactor, '127.0.0.1', port.getHost().port).connect(Factory.forProtocol(lambda: near))
+        yield near.lost
+        yield server.lost
+        near.reason.trap(SSL.Error)
+        self.assertIn('no application protocol', str(near.reason.value))
+        server.reason.trap(NoSuchProtocol)
