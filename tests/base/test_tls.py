@@ -306,7 +306,7 @@ class Binding(TestCase):
 class Refusing(TestCase):
     @inlineCallbacks
     def test_a_wrong_offer_ends_both_connections(self):
-        """Over sockets: the client gets the alert, the server's protocol the reason, and nothing is logged as an error."""
+        """Over sockets: the client gets the alert, the server's protocol the reason; no error is logged."""
         folder = Path(self.mktemp())
         folder.mkdir()
         server = Side(ServerContexts([made(folder, 'a', 'localhost')]).options(True))
