@@ -1,6 +1,6 @@
 """The hash that says which of several instances a key belongs to (docs/routing.md has it with vectors).
 
-BLAKE2b (RFC 7693) with an 8-byte digest: published, in every language's libraries, and 0.75 µs a key
+BLAKE2b (RFC 7693) with an 8-byte digest: published, in every language's libraries, and half a microsecond a key
 from Python's own hashlib.  Keys that users choose are spread evenly whatever they look like.
 """
 

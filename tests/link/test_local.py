@@ -205,7 +205,9 @@ def test_a_congested_component_gets_no_more_credit_until_it_is_not(network: Netw
     assert len(sm.routes) == 3
     network.advance(1)
     c2s.send('sm-1', None, Stanza('message', {}))
+    sm.send('c2s-1', None, CHAT)
     network.settle()
+    assert len(network.clock.getDelayedCalls()) == 1, 'it is asked again from time to time, by one clock'
     assert [bounce.reason for bounce in c2s.bounces] == [BUSY]
     sm.full = False
     network.advance(3)
@@ -339,6 +341,7 @@ def test_a_link_that_is_gone_is_down_for_good(network: Network, leave: Callable[
     leave(sm.links)
     assert not link.up
     assert sm.links.pick('x') is None
+    assert sm.links.instances('c2s-1') == {}
     assert sm.links.generation != generation
     assert ('link down', 'router') not in sm.news, 'not from within'
     link.route(Route('c2s-1', None, 'sm-1', 0, make_uid(sm.stream, 1), 4, 0, CHAT))
