@@ -135,12 +135,10 @@ class MemoryTransport:
         if not self.other._closing and IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.readConnectionLost()
             return
+        self._finished = True
         self._end(ConnectionDone())
-        if self.other._closing:
-            self.other._end(ConnectionDone())
-        else:
-            self._finished = True
-            self.other._read_end()
+        if self.other.connected:
+            self.other._deliver_soon()
 
     def _end(self, why: Exception) -> None:
         if self.connected:

@@ -67,6 +67,7 @@ class ClientConnection:
             transport.abortConnection()
             return
         self.login = Login(c2s, self)
+        c2s.logins.add(self.login)
         if self.secure:
             transport.startTLS(c2s.tls_options(direct=True))
 
