@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
+from jabberd_tx.base.options import ConfigError
 from jabberd_tx.link.frames import Route
 from jabberd_tx.routing.asked import CONFLICT, Asked, Refused
 from jabberd_tx.routing.policies import POLICIES, IChooser, Settings
@@ -112,9 +113,15 @@ class NameTable:
     """All names that are served."""
 
     def __init__(self, clock: IReactorTime, default: str, routes: Sequence[Any] = ()) -> None:
-        """default: the policy of names for which nobody asks one.  routes: the [[route]] tables."""
+        """default: the policy of names for which nobody asks one.  routes: the [[route]] tables.
+
+        ConfigError when two of them have the same name.
+        """
         self._clock, self._default = clock, default
-        self._routes = {route.name: route for route in routes}
+        self._routes: dict[str, Any] = {}
+        for route in routes:
+            if self._routes.setdefault(route.name, route) is not route:
+                raise ConfigError(f'route.name: expected each name once, not {route.name!r} twice')
         self._names: dict[str, ServedName] = {}
         self._draining: set[str] = set()
 

@@ -380,6 +380,13 @@ def test_a_component_that_stops_in_a_call_is_not_called_for_the_rest(network: Ne
     assert len(sm.frames) == 1
 
 
+def test_where_the_one_link_is_to_be_avoided_there_is_none(network: Network) -> None:
+    c2s, _ = pair(network)
+    link = c2s.links.pick('juliet@example.net')
+    assert link is not None
+    assert c2s.links.pick('juliet@example.net', avoid=link) is None
+
+
 def test_links_can_be_started_again(network: Network) -> None:
     c2s, sm = pair(network)
     sm.links.bind('example.net')

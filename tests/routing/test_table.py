@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from jabberd_tx.base.options import ConfigError
 from jabberd_tx.link.frames import Route, make_uid
 from jabberd_tx.routing.asked import Asked, Refused, read_options
 from jabberd_tx.routing.table import NameTable
@@ -165,6 +166,11 @@ def test_a_frame_without_a_key_goes_to_anyone(policy: str) -> None:
     clock.advance(0)
     for odd in (frame(), frame('example.net'), frame(to='example.net', **{'from': 'example.org'})):
         assert {table.pick(odd) for _ in range(100)} == {'n1', 'n2', 'n3'}
+
+
+def test_a_name_is_configured_once() -> None:
+    with pytest.raises(ConfigError, match='example.net'):
+        NameTable(Clock(), 'to', [route('example.net'), route('example.org'), route('example.net', policy='to')])
 
 
 def test_weights_share_a_name_out() -> None:
