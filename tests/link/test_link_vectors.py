@@ -1,4 +1,4 @@
-"""The tables of docs/link-protocol.md are what the code does: shapes, frames in bytes, proofs, and what closes a link."""
+"""The tables of docs/link-protocol.md are what the code does: shapes, bytes, proofs, and what closes a link."""
 
 from __future__ import annotations
 
