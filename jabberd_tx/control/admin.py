@@ -29,12 +29,10 @@ from twisted.python.failure import Failure
 from jabberd_tx.control import admin_wire
 from jabberd_tx.control.admin_wire import LENGTH, MOST_BYTES, AdminError, peer_of
 from jabberd_tx.control.options import OPTIONS
+from jabberd_tx.control.unix_path import UnixPath
 from jabberd_tx.storage.operations import StorageError
 
 Operation = Callable[..., Awaitable[Any]]
-
-# sockaddr_un: 108 bytes with the one that ends the path (unix(7)).
-MOST_PATH_BYTES = 107
 
 
 class AdminSocket:
@@ -66,21 +64,24 @@ class AdminSocket:
     def start(self) -> None:
         """Listen: the folder is made, or made private (0700), the socket has mode 0600.  A socket that a killed process
         left is replaced.  OSError where a living process has it."""
-        size = len(os.fsencode(self.path))
-        if size > MOST_PATH_BYTES:
-            raise OSError(f'{self.path}: the path of a socket has at most {MOST_PATH_BYTES} bytes, this one {size}')
         folder = Path(self.path).parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         # Not Twisted's lock file: in a container the process that left it may have had this one's id.
-        _remove_stale(self.path)
-        self._port = self.reactor.listenUNIX(self.path, _Connections(self), mode=0o600)
+        self._name = UnixPath(self.path)
+        try:
+            _remove_stale(self._name.name)
+            self._port = self.reactor.listenUNIX(self._name.name, _Connections(self), mode=0o600)
+        except BaseException:
+            self._name.close()
+            raise
 
     async def stop(self) -> None:
         """Close the socket and what is connected to it; the reply to a request in hand is not waited for."""
         port, self._port = self._port, None
         if port is not None:
             await maybeDeferred(port.stopListening)
+            self._name.close()
         for connection in list(self._connections):
             connection.drop()
 
@@ -247,4 +248,4 @@ def _remove_stale(path: str) -> None:
         except ConnectionRefusedError:
             os.unlink(path)
             return
-    raise OSError(errno.EADDRINUSE, 'a running process of this name has it', path)
+    raise OSError(errno.EADDRINUSE, 'a running process of this node name has the admin socket', path)

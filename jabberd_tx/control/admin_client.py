@@ -10,6 +10,7 @@ from types import SimpleNamespace, TracebackType
 from typing import Any
 
 from jabberd_tx.control.admin_wire import LENGTH, MOST_BYTES, AdminError, Peer, peer_of, read_reply, request
+from jabberd_tx.control.unix_path import UnixPath
 
 # Longer than an operation may take by default (control/options.py), so that the server's own word comes first.
 TIMEOUT = 75.0
@@ -25,7 +26,8 @@ class AdminLink:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             self._socket.settimeout(timeout)
-            self._socket.connect(path)
+            with UnixPath(path) as short:
+                self._socket.connect(short.name)
         except OSError:
             self._socket.close()
             raise

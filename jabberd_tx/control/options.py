@@ -14,8 +14,7 @@ OPTIONS = Section(
         'folder',
         str,
         'run',
-        'The folder of the sockets; it is kept for its owner alone (0700). The path of a socket must not be longer '
-        'than 107 bytes.',
+        'The folder of the sockets; it is kept for its owner alone (0700).',
         low=1,
         path=True,
     ),

@@ -1,0 +1,156 @@
+"""jabberd-ctl status, reload, db, and check beside running processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from jabberd_tx.components.c2s import options as c2s
+from jabberd_tx.control.admin import AdminSocket
+from jabberd_tx.control.admin_wire import AdminError
+from jabberd_tx.control.options import socket_path
+from jabberd_tx.control.reload import Reload
+from jabberd_tx.storage import migrations
+from jabberd_tx.testing.ctl import PLAIN, CtlSite, Said
+
+
+class CtlTests(TestCase):
+    """A site whose processes are admin sockets in this one."""
+
+    def setUp(self) -> None:
+        self.site = CtlSite(self.mktemp())
+
+    def listen(self, node: str, **operations: Any) -> AdminSocket:
+        """A process of the site."""
+        admin = AdminSocket(socket_path(self.site.admin, node), reactor, operations, self.site.admin)
+        admin.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(admin.stop()))
+        return admin
+
+    async def ctl(self, *arguments: str) -> Said:
+        return await deferToThread(self.site.run, *arguments)
+
+    # ---- status
+
+    async def test_status_shows_each_process(self) -> None:
+        """What it tells of itself, and what the kernel does."""
+
+        async def status() -> dict[str, object]:
+            figures = {'sessions': 7, 'links': {'router-a7': 'up'}, 'listening': ['5222', '5223']}
+            return {'node': 'c2s-a7', 'kind': 'c2s', 'version': '0.1', 'pid': os.getpid(), **figures}
+
+        self.listen('c2s-a7', status=status)
+        said = await self.ctl('status')
+        self.assertEqual(said.status, 0)
+        lines = said.out.splitlines()
+        self.assertEqual(lines[0], f'c2s-a7: c2s 0.1, process {os.getpid()}')
+        self.assertEqual(lines[1:4], ['  sessions: 7', '  links: router-a7 up', '  listening: 5222, 5223'])
+        told = json.loads((await self.ctl('status', '--json')).out)
+        self.assertEqual((told['node'], told['sessions']), ('c2s-a7', 7))
+        self.assertGreater(told['uptime_seconds'], 0)
+        self.assertGreater(told['memory_kib'], 1000)
+
+    async def test_status_tells_of_a_process_that_does_not_answer(self) -> None:
+        """The others are shown; the exit status is 1."""
+
+        async def sick() -> None:
+            raise AdminError('timed-out', 'status: not done within 60 s')
+
+        async def well() -> dict[str, object]:
+            return {'kind': 'sm'}
+
+        self.listen('c2s-a7', status=sick)
+        self.listen('sm-a7', status=well)
+        said = await self.ctl('status')
+        self.assertEqual((said.status, said.err), (1, 'c2s-a7: status: not done within 60 s\n'))
+        self.assertIn('sm-a7: sm', said.out)
+
+    async def test_nothing_running_is_told(self) -> None:
+        """By status and by reload."""
+        for command in ('status', 'reload'):
+            self.assertEqual(await self.ctl(command), Said(1, '', 'Error: the server is not running\n'))
+
+    # ---- reload
+
+    async def test_reload_reaches_every_process(self) -> None:
+        """Each applies what it can, and names the rest."""
+        configs = [self.site.config, self.site.config]
+        for node, config in zip(('c2s-a7', 'c2s-b8'), configs, strict=True):
+            self.listen(node, reload=Reload(config).as_operation)
+        self.listen('other')
+        said = await self.ctl('reload')
+        self.assertEqual(said, Said(0, 'c2s-a7: nothing has changed\nc2s-b8: nothing has changed\n', ''))
+        self.site.file.write_text(PLAIN.replace('[c2s]', '[c2s]\nrequire_tls = false\nbacklog = 64'))
+        said = await self.ctl('reload')
+        expected = ['applied: c2s.require_tls: True -> False', 'needs a restart: c2s.backlog: 4096 -> 64']
+        self.assertEqual(said.out.splitlines(), [f'{n}: {line}' for n in ('c2s-a7', 'c2s-b8') for line in expected])
+        self.assertEqual([config.section(c2s.OPTIONS).require_tls for config in configs], [False, False])
+
+    async def test_reload_says_what_failed(self) -> None:
+        """With status 1."""
+        reload = Reload(self.site.config)
+        reload.always('certificates', lambda: 'key.pem: expected a private key')
+        self.listen('c2s-a7', reload=reload.as_operation)
+        said = await self.ctl('reload')
+        self.assertEqual(said, Said(1, 'c2s-a7: failed: certificates: key.pem: expected a private key\n', ''))
+
+    async def test_a_file_with_a_mistake_is_sent_to_nobody(self) -> None:
+        """It is told here, in one line."""
+        self.listen('c2s-a7', reload=Reload(self.site.config).as_operation)
+        folder = self.site.admin.folder
+        self.site.file.write_text(f"[admin]\nfolder = '{folder}'\n[c2s]\nport = 'x'")
+        said = await self.ctl('reload')
+        self.assertEqual(said.status, 1)
+        self.assertIn('c2s.port', said.err)
+
+    # ---- db
+
+    def test_db_upgrade_says_what_it_does(self) -> None:
+        """Dry, for real, and when nothing is left to do."""
+        dry = self.site.run('db', 'upgrade', '--dry-run')
+        self.assertEqual(dry, Said(0, 'would be done: 0001, Accounts, rosters, offline messages\n', ''))
+        self.assertFalse(os.path.exists(self.site.database))
+        done = self.site.run('db', 'upgrade')
+        self.assertEqual(done.out, 'done: 0001, Accounts, rosters, offline messages\n')
+        self.assertEqual(migrations.version_of(self.site.database), migrations.HEAD)
+        self.assertIn('nothing to do', self.site.run('db', 'upgrade').out)
+
+    def test_a_newer_schema_is_not_touched(self) -> None:
+        """One line says so."""
+        migrations.upgrade(self.site.database)
+        with closing(sqlite3.connect(self.site.database)) as connection, connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        said = self.site.run('db', 'upgrade')
+        self.assertEqual((said.status, 'newer' in said.err, said.err.count('\n')), (1, True, 1))
+        self.assertEqual(self.site.run('user', 'list').status, 1)
+
+    async def test_a_running_server_is_not_upgraded_under_its_feet(self) -> None:
+        """It is named, and nothing is done; a dry run is allowed."""
+        self.listen('sm-a7')
+        said = await self.ctl('db', 'upgrade')
+        self.assertEqual(said, Said(1, '', 'Error: stop the server first: sm-a7\n'))
+        self.assertFalse(os.path.exists(self.site.database))
+        self.assertEqual((await self.ctl('db', 'upgrade', '--dry-run')).status, 0)
+
+    # ---- check
+
+    async def test_check_knows_the_server_s_own_ports(self) -> None:
+        """Taken by a process of the site is ok; its limits are those looked at."""
+        port = reactor.listenTCP(0, Factory(), interface='127.0.0.1')  # type: ignore[attr-defined]
+        self.addCleanup(port.stopListening)
+        number = port.getHost().port
+        text = PLAIN.replace("listen = '127.0.0.1:0'", f"listen = '127.0.0.1:{number}'")
+        self.site.file.write_text(text)
+        self.listen('router-a7')
+        said = await self.ctl('check')
+        self.assertIn(f'ok    port {number} (router.listen): taken by this server (process {os.getpid()})', said.out)
+        self.assertIn('file descriptors of router-a7', said.out)
