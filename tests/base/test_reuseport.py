@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -115,7 +116,7 @@ class Sharing(TestCase):
         other = OtherProcess()
         process = reactor.spawnProcess(
             other, sys.executable, [sys.executable, '-c', OTHER_PROCESS, str(number)],
-            env={'PYTHONPATH': str(ROOT)}, path=str(ROOT),
+            env={'PYTHONPATH': os.pathsep.join([str(ROOT), *filter(None, sys.path)])}, path=str(ROOT),
         )
         self.addCleanup(lambda: other.ended)
         self.addCleanup(process.signalProcess, 'KILL')
