@@ -50,7 +50,7 @@ STARTING, ATTACHING, LIVE = Phase
 class Session(Outbox):
     """See the module's text.
 
-    conn         the client's connection; None when the stream is over
+    conn         the client's connection; None when the stream is over, since the tick `ended_at`
     jid, bare, domain   the full JID (the bare one until the sm has given it), and its parts, prepared
     lang         xml:lang of the stream, or None
     number       of the client's last stanza
@@ -69,9 +69,9 @@ class Session(Outbox):
     """
 
     __slots__ = (
-        'asked_over', 'bare', 'big', 'big_bytes', 'conn', 'domain', 'epoch', 'floor', 'full', 'generation', 'iqs',
-        'jid', 'lang', 'link', 'number', 'owed', 'phase', 'pin', 'presence', 'queued', 'resource', 'since',
-        'unconfirmed',
+        'asked_over', 'bare', 'big', 'big_bytes', 'conn', 'domain', 'ended_at', 'epoch', 'floor', 'full',
+        'generation', 'iqs', 'jid', 'lang', 'link', 'number', 'owed', 'phase', 'pin', 'presence', 'queued',
+        'resource', 'since', 'unconfirmed',
     )  # fmt: skip
 
     def __init__(self, c2s: C2S, conn: ClientConnection, who: Jid, resource: str, lang: str | None) -> None:
@@ -92,6 +92,7 @@ class Session(Outbox):
         self.generation = -1
         self.phase: Phase = STARTING
         self.since = c2s.tick
+        self.ended_at = 0
         self.asked_over: Link | None = None
         self.queued = self.full = False
         self.owed = 0
@@ -336,7 +337,7 @@ class Session(Outbox):
         returned = self.let_go()
         self.full = False
         self.iqs = None
-        self.since = c2s.tick
+        self.ended_at = c2s.tick
         number = self.number = self.number + 1
         frame = Route(
             self.pin.node or self.domain, self.bare, c2s.node, self.epoch,

@@ -64,7 +64,7 @@ class Sweep:
 
     def _look_at_ended(self, session: Session, tick: int) -> None:
         c2s = self._c2s
-        if tick - session.since > c2s.options.linger_timeout and session.stream in c2s.sessions:
+        if tick - session.ended_at > c2s.options.linger_timeout and session.stream in c2s.sessions:
             self.log.error(
                 '{count} stanzas of {jid} are given up: no session manager has confirmed them',
                 jid=session.jid,
