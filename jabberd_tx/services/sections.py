@@ -6,7 +6,7 @@ from jabberd_tx.base import site, tls
 from jabberd_tx.base.options import Section
 from jabberd_tx.components.c2s import options as c2s
 from jabberd_tx.components.sm import options as sm
-from jabberd_tx.components.sm.module import module_sections
+from jabberd_tx.components.sm.finding import sections as module_sections
 from jabberd_tx.control import http
 from jabberd_tx.control import options as admin
 from jabberd_tx.link import options as link
