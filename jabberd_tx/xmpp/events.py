@@ -59,6 +59,13 @@ class Nonza:
         """The text directly inside it, children left out."""
         return text_of(self.inner)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Nonza):
+            return NotImplemented
+        return all(getattr(self, key) == getattr(other, key) for key in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         """Name only: SASL's elements carry secrets."""
         return f'<{self.name} xmlns={self.ns!r}>'

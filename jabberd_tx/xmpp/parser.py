@@ -261,7 +261,7 @@ class StreamParser:
         except _Stop:
             return
         except expat.ExpatError as error:
-            self._violate(violations.of_expat(error.code, data[max(parser.ErrorByteIndex - self._base, 0) :]))
+            self._violate(violations.of_expat(error.code, data, max(parser.ErrorByteIndex - self._base, 0)))
             return
         base = self._base
         self._base = base + len(data)

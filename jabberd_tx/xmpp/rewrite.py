@@ -23,74 +23,79 @@ class SelfContained:
     under others that are, needs no declaration.
 
     Call start, text and end in document order; then `inner` and `children` are as a Stanza's.
-    TooLong as soon as there are more than `most` bytes: one long declaration may be written many times.
+    TooLong as soon as there are more than `most` characters: one long declaration may be written many times.
     """
 
     def __init__(self, alike: Collection[str], most: int | None = None) -> None:
         self._alike = alike
-        self._most = most
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._left = most
+        self._parts: list[str] = []  # since the last direct child
+        self._whole: list[bytes] = []  # up to it
+        self._size = 0  # bytes of those
         self._open: list[tuple[str, str | None]] = []  # (tag name, default namespace inside; None: alike)
         self._pending = False  # the last start tag lacks its '>'
-        self._note: tuple[str, str, int] = ('', '', 0)
+        self._note = ('', '')
         self._children: list[Child] = []
 
     def _write(self, text: str) -> None:
-        part = text.encode()
-        self._parts.append(part)
-        self._size += len(part)
-        if self._most is not None and self._size > self._most:
-            raise TooLong
-
-    def _close_tag(self) -> None:
         if self._pending:
-            self._write('>')
+            text = f'>{text}'
             self._pending = False
+        self._parts.append(text)
+        if self._left is not None:
+            self._left -= len(text)
+            if self._left < 0:
+                raise TooLong
+
+    def _flush(self) -> None:
+        whole = ''.join(self._parts).encode()
+        self._parts = []
+        self._whole.append(whole)
+        self._size += len(whole)
 
     def start(self, uri: str, name: str, attrs: Mapping[tuple[str, str], str]) -> None:
         """A start tag; attrs by (namespace or '', local name)."""
-        self._close_tag()
-        default = self._open[-1][1] if self._open else None
-        inside: str | None = uri
-        if default is None and uri in self._alike:
-            inside = None
-        if not self._open:
-            self._note = (ns.CLIENT if uri in ns.CONTENT else uri, name, self._size)
-        tag = [f'<{name}']
-        if inside != default:
-            tag.append(f" xmlns='{quote(uri)}'")
+        if self._open:
+            default = self._open[-1][1]
+        else:
+            default = None
+            self._flush()
+            self._note = (ns.CLIENT if uri in ns.CONTENT else uri, name)
+        inside = None if default is None and uri in self._alike else uri
+        tag = f'<{name}' if inside == default else f"<{name} xmlns='{quote(uri)}'"
         for count, ((space, key), value) in enumerate(attrs.items()):
             if space == ns.XML:
                 key = f'xml:{key}'
             elif space:
-                tag.append(f" xmlns:ns{count}='{quote(space)}'")
+                tag += f" xmlns:ns{count}='{quote(space)}'"
                 key = f'ns{count}:{key}'
-            tag.append(f" {key}='{quote(value)}'")
-        self._write(''.join(tag))
+            tag += f" {key}='{quote(value)}'"
+        self._write(tag)
         self._pending = True
         self._open.append((name, inside))
 
     def text(self, text: str) -> None:
         """Character data."""
         if text:
-            self._close_tag()
             self._write(escape(text))
 
     def end(self) -> None:
         """The end tag of the element that is open."""
         name, _ = self._open.pop()
         if self._pending:
-            self._write('/>')
             self._pending = False
+            self._write('/>')
         else:
             self._write(f'</{name}>')
         if not self._open:
-            self._children.append(Child(*self._note, self._size))
+            start = self._size
+            self._flush()
+            self._children.append(Child(*self._note, start, self._size))
 
     @property
     def inner(self) -> bytes:
-        return b''.join(self._parts)
+        self._flush()
+        return b''.join(self._whole)
 
     @property
     def children(self) -> tuple[Child, ...]:
@@ -105,7 +110,7 @@ def rewrite(
     header  a start tag that declares what is declared outside of the element
     xml     the whole element, known to be well-formed there
     alike   namespaces that the element's content is in without a declaration
-    most    bytes of the result; TooLong beyond
+    most    characters of the result; TooLong beyond
     """
     out = SelfContained(alike, most)
     parser = expat.ParserCreate('UTF-8', SEPARATOR, intern=None)
@@ -115,8 +120,8 @@ def rewrite(
         nonlocal depth
         depth += 1
         if depth > 1:
-            uri, local = split(name)
-            out.start(uri, local, {split(key): value for key, value in attrs.items()})
+            uri, _, local = name.rpartition(SEPARATOR)
+            out.start(uri, local, {split(key): value for key, value in attrs.items()} if attrs else {})
 
     def on_end(name: str) -> None:
         nonlocal depth
@@ -139,7 +144,7 @@ def rewrite(
 
 
 def text_of(inner: bytes) -> str:
-    """The text directly inside an element, its children left out."""
+    """The text directly inside an element, its children left out; namespaces do not matter."""
     if b'<' not in inner and b'&' not in inner and b'\r' not in inner:
         return inner.decode()
     parts: list[str] = []

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.header import Context
 from jabberd_tx.xmpp.stanza import Child
+from jabberd_tx.xmpp.tokens import tag_end
 
 
 def leans_outside(tag: bytes, uri: str, context: Context) -> bool:
@@ -30,7 +31,9 @@ def leans_inside(inner: bytes, children: Iterable[Child], context: Context) -> b
         if prefix in inner:
             return True
     if b'xmlns' in inner:
-        for child in children:
-            if child[0] == ns.CLIENT and b'xmlns' in inner[child[2] : child[3]]:
-                return True
+        for space, _, start, end in children:
+            if space == ns.CLIENT and b'xmlns' in inner[start:end]:
+                # Its own declaration, or one that names a content namespace further down.
+                if b'xmlns' in inner[start : tag_end(inner, start)] or b'jabber:' in inner[start:end]:
+                    return True
     return False

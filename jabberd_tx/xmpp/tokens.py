@@ -53,7 +53,7 @@ class Held:
         """Take more; whether a tag may now be whole."""
         self.bytes += data
         if self.quote:
-            if self.quote not in data:
+            if self.quote not in data and b'<' not in data:  # it was none, then: a value has no '<'
                 return False
             self.quote = 0
         if b'>' not in data:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import re
 from xml.parsers import expat
 
 from jabberd_tx.xmpp.events import Violation
 
 _UNDEFINED_ENTITY = 11
+_MARKUP_DECLARATION = re.compile(rb'<![A-Za-z]')
 _PREFIXES = frozenset((27, 28, 38, 39, 40))  # unbound, undeclared, reserved, or bound to a reserved namespace
 
 POLICY = 'policy-violation'
@@ -17,17 +19,17 @@ TEXT_BEFORE = Violation('not-well-formed', 'text before the stream header')
 ENCODING = Violation('unsupported-encoding', 'not UTF-8')
 
 
-def of_expat(code: int, data: bytes) -> Violation:
-    """From expat's error code and the bytes that it stumbled over."""
+def of_expat(code: int, data: bytes, at: int) -> Violation:
+    """From expat's error code and where in the data it stumbled."""
     text = expat.ErrorString(code) or 'broken XML'
     if code == _UNDEFINED_ENTITY:
         return Violation('restricted-xml', 'an entity that XML does not define')
     if code in _PREFIXES:
         return Violation('bad-namespace-prefix', text)
-    if data.startswith(b'<!') and not data.startswith(b'<![CDATA['):
+    if _MARKUP_DECLARATION.search(data, max(at - 2, 0), at + 3):
         return RESTRICTED
     try:
-        codecs.utf_8_decode(data[:8], 'strict', False)
+        codecs.utf_8_decode(data[at : at + 8], 'strict', False)
     except UnicodeDecodeError:
         return ENCODING
     return Violation('not-well-formed', text)
@@ -35,7 +37,7 @@ def of_expat(code: int, data: bytes) -> Violation:
 
 def of_start(data: bytes) -> Violation | None:
     """Of what stands before a stream header; None when it may be one, or an XML declaration."""
-    if data[:2] in (b'\xfe\xff', b'\xff\xfe') or 0 in data[:4]:
+    if data[0] >= 0xFE or 0 in data[:4]:
         return ENCODING  # UTF-16 or UTF-32, with or without a byte order mark
     if data[:1] != b'<' or data[:3] == b'<![':
         return TEXT_BEFORE
