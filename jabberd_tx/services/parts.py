@@ -10,7 +10,7 @@ from jabberd_tx.base.tls import CertificateError, ServerContexts
 from jabberd_tx.components.c2s import options as c2s_options
 from jabberd_tx.components.c2s.service import C2S
 from jabberd_tx.components.sm import options as sm_options
-from jabberd_tx.components.sm.module import module_sections
+from jabberd_tx.components.sm.finding import sections as module_sections
 from jabberd_tx.components.sm.service import SessionManager
 from jabberd_tx.control.account_operations import account_operations
 from jabberd_tx.link import options as link_options

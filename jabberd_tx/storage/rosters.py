@@ -26,12 +26,11 @@ DELETE_ROSTER = delete(roster).where(_OF_OWNER)
 class Item(NamedTuple):
     """A contact, as one user's roster has it.
 
-    subscription  'none', 'to', 'from' or 'both'
+    subscription  'none', 'to', 'from' or 'both'; '' for one who is not in the roster that the owner sees, and of whom
+                  only a request is known (pending_in)
     ask           a subscribe to it waits for its answer (pending out)
     pending_in    a subscribe from it waits for the owner's answer; `request` is that stanza, packed, or b''
     approved      the owner has approved it ahead of its request (RFC 6121 §3.4)
-
-    An item may have no more than pending_in: such a one is not in the roster that the owner sees.
     """
 
     jid: str

@@ -1,0 +1,336 @@
+"""Messages, from when they are taken until they are settled (docs/delivery.md).
+
+Theory of operation.  Each message is an Item, in `kept` by its uid and in its Lane.  On the stanza path `take` finds
+the one session that it is for, sends it there and is done; `confirmed` settles it.  Everything else goes through
+`advance`, which sees to one lane: item after item it asks `_place`, which sends the item, settles it, or says that it
+has to wait: for those before it, for a link, for the session store, a module, or the end of an offline flush
+(`gates`).  Whatever ends such a wait calls `advance` again.  What bounces and lost links do to items is in bounces.py,
+what takes
+time to decide in deciding.py, how items are sent in sending.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from jabberd_tx.base.replay import ReplayWindow
+from jabberd_tx.components.sm.deciding import Deciding
+from jabberd_tx.components.sm.lanes import Item, Lane, Target
+from jabberd_tx.components.sm.messages import DELIVER, DROP, STORE, choose
+from jabberd_tx.components.sm.sending import HOPS, Sending
+from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Confirm, Route
+from jabberd_tx.xmpp.jid import Jid
+from jabberd_tx.xmpp.stanza import Stanza
+
+if TYPE_CHECKING:
+    from jabberd_tx.components.sm.service import SessionManager
+    from jabberd_tx.link.interfaces import Link
+    from jabberd_tx.storage.sessions.interface import Session
+
+# Types whose message to a bare JID goes to the only session that there is, if it takes messages.
+TO_THE_ONLY_ONE = frozenset((None, 'normal', 'chat', 'headline'))
+# One message in so many is timed.
+SAMPLE = 64
+
+
+class Delivery:
+    """See the module's text."""
+
+    def __init__(self, sm: SessionManager) -> None:
+        self._sm = sm
+        self._links, self._paths, self._posts = sm.links, sm.paths, sm.posts
+        self._options, self._counts, self._timing = sm.options, sm.measures.messages, sm.measures.handling
+        self._domains = sm.domains
+        self._peek = sm.sessions.peek
+        self._node = sm.links.node
+        self._confirm = sm.links.confirm
+        self._seconds = sm.reactor.seconds
+        self.deciding, self._sending = Deciding(sm, self), Sending(sm, self)
+        self._sent_hooks = sm.hooks.chains['message_sent']
+        self._to_hooks = sm.hooks.chains['message_to']
+        self.settled = ReplayWindow(sm.options.replay_streams)
+        self.kept: dict[bytes, Item] = {}
+        self.lanes: dict[tuple[bytes, str], Lane] = {}
+        self.gates: dict[str, list[Lane]] = {}
+        self.stranded: dict[Lane, None] = {}
+        self.tick = 0
+        self._began: dict[bytes, float] = {}
+
+    # ---- in
+
+    def take(self, frame: Route, via: Link, stanza: Stanza, to: Jid, owner: str) -> None:
+        """A message that was never here.
+
+        to     its recipient: a user of ours, or anybody at another domain
+        owner  the bare JID whose frames choose the link: the sender, or for one from outside its recipient
+        """
+        uid = frame.uid
+        key = (uid[:16], to.bare)
+        lane = self.lanes.get(key)
+        if lane is None:
+            lane = self.lanes[key] = Lane(key, owner)
+        item = Item(frame, via, stanza, to, lane, self.tick)
+        self.kept[uid] = lane.items[uid] = item
+        if not uid[23] % SAMPLE:
+            self._began[uid] = self._seconds()
+        if lane.held or frame.flags != CLIENT or self._to_hooks or self._sent_hooks or to.bare in self.gates:
+            self._take_slowly(item)
+            return
+        session = self._only_session(stanza, to)
+        if session is not None:
+            items = lane.items
+            if len(items) == 1:
+                if lane.epoch != self._paths.epoch:
+                    lane.link, lane.epoch = self._paths.choose(owner), self._paths.epoch
+            elif lane.target != session.stream:
+                session = None
+            link = lane.link
+            if session is not None and link is not None and link.up:
+                item.link = link
+                item.target = lane.target = session.stream
+                item.frame = out = Route(
+                    session.node, session.stream, self._node, session.epoch, uid, HOPS, 0, stanza
+                )  # fmt: skip
+                link.route(out)
+                return
+        self.advance(lane)
+
+    def _only_session(self, stanza: Stanza, to: Jid) -> Session | None:
+        """The one session that gets it, where that is easily told."""
+        sessions = self._peek(to.bare)
+        if sessions:
+            if to.resource:
+                full = to.full
+                for session in sessions:
+                    if session.jid == full:
+                        return session
+            elif len(sessions) == 1 and stanza.attrs.get('type') in TO_THE_ONLY_ONE:
+                session = sessions[0]
+                if session.priority is not None and session.priority >= 0:
+                    return session
+        return None
+
+    def _take_slowly(self, item: Item) -> None:
+        flags, lane = item.arrived.flags, item.lane
+        if flags & REPEAT:
+            item.troubled().repeat = True
+        if self._to_hooks or self._sent_hooks:
+            item.troubled().ready = False
+        if flags & RETURNED:
+            # It may be older than what waits; uids of one stream sort by number.
+            lane.items = dict(sorted(lane.items.items()))
+            self.advance(lane)
+        elif not lane.held:
+            self.advance(lane)
+
+    def again(self, frame: Route, via: Link) -> bool:
+        """Whether a frame that was sent before has been here; if so, it is seen to."""
+        uid, flags = frame.uid, frame.flags
+        item = self.kept.get(uid)
+        if not flags & RETURNED and self.settled.seen(uid):
+            self._confirm(frame.source, uid, via)
+            return True
+        if item is None:
+            return False
+        if flags & RETURNED or item.arrived.flags & RETURNED or item.arrived.source != frame.source:
+            item.troubled().also.append((frame.source, via))
+        return True
+
+    # ---- confirmed
+
+    def confirmed(self, frame: Confirm) -> None:
+        """A node has passed on what it got."""
+        kept, mark, confirm = self.kept, self.settled.mark, self._confirm
+        failed = frame.failed
+        if failed:
+            self._note_failed(frame)
+        for uid in frame.uids:
+            item = kept.get(uid)
+            if item is None or item.trouble is not None or item.target is None:
+                self._confirmed_slowly(uid, item, frame)
+                continue
+            del kept[uid]
+            lane = item.lane
+            del lane.items[uid]
+            mark(uid)
+            confirm(item.arrived.source, uid, item.via)
+            self._counts.delivered += 1
+            if not uid[23] % SAMPLE:
+                self._time(uid)
+            if lane.held:
+                self.advance(lane)
+
+    def _confirmed_slowly(self, uid: bytes, item: Item | None, frame: Confirm) -> None:
+        if item is None or item.target is None:
+            if self._posts.confirmed(uid, [stream for at, stream in frame.failed if at == uid]) or item is None:
+                return
+        # A waiting item is confirmed when an earlier copy of it got through after all.
+        trouble = item.trouble
+        if trouble is not None and trouble.parts:
+            part = trouble.parts.pop(frame.source, None)
+            if part is None:
+                return
+            if any((stream, frame.source) not in trouble.tried for stream in part.streams):
+                trouble.reached = True
+            trouble.tried.update([(stream, frame.source) for stream in part.streams])
+            if trouble.parts:
+                return
+            if not trouble.reached:
+                item.target = None
+                self.advance(item.lane)
+                return
+        self._counts.delivered += 1
+        self.settle(item)
+        self.advance(item.lane)
+
+    def _note_failed(self, frame: Confirm) -> None:
+        for uid, stream in frame.failed:
+            item = self.kept.get(uid)
+            if item is not None and item.trouble is not None:
+                item.trouble.tried.add((stream, frame.source))
+
+    def _time(self, uid: bytes) -> None:
+        began = self._began.pop(uid, None)
+        if began is not None:
+            self._timing.observe(self._seconds() - began)
+
+    # ---- a lane
+
+    def advance(self, lane: Lane) -> None:
+        """Send what may be sent."""
+        if lane.running:
+            lane.again = True
+            return
+        lane.running = True
+        try:
+            while True:
+                lane.again = False
+                self._run(lane)
+                if not lane.again:
+                    break
+        finally:
+            lane.running = False
+
+    def _run(self, lane: Lane) -> None:
+        lane.held = bool(lane.items)
+        if lane.pause is not None:
+            return
+        way: Target | None = None
+        mixed = False
+        for item in list(lane.items.values()):
+            target = item.target
+            if target is None:
+                if not self._place(item, way, mixed):
+                    return
+                target = item.target
+                if target is None:
+                    continue  # settled
+            if way is None:
+                way = target
+            elif way != target:
+                mixed = True
+        lane.held = mixed
+
+    def _place(self, item: Item, way: Target | None, mixed: bool) -> bool:
+        """Send the item, or settle it; False: it waits.
+
+        way    where those before it are on their way to; None: there are none
+        mixed  they are on more than one way
+        """
+        trouble = item.trouble
+        if trouble is not None and (trouble.deciding or not (trouble.ready or self.deciding.ask_hooks(item))):
+            return False
+        if item.uid not in self.kept:
+            return True  # settled meanwhile
+        if item.to.domain not in self._domains:
+            return self._sending.outside(item, way, mixed)
+        gate = self.gates.get(item.to.bare)
+        if gate is not None:
+            if item.lane not in gate:
+                gate.append(item.lane)
+            return False
+        sessions: Sequence[Session] | None = self._peek(item.to.bare)
+        if trouble is not None:
+            if trouble.sessions is not None:
+                sessions, trouble.sessions = trouble.sessions, None
+            if trouble.tried and sessions:
+                sessions = [one for one in sessions if (one.stream, one.node) not in trouble.tried]
+        if sessions is None:
+            if way is None:
+                self.deciding.ask_sessions(item)
+            return False
+        everybody = self._options.bare_jid == 'all'
+        action, takers = choose(item.stanza.attrs.get('type'), item.to.resource and item.to.full, sessions, everybody)
+        if action is DELIVER:
+            return self._sending.to_sessions(item, takers, way, mixed)
+        if way is not None:
+            return False
+        if trouble is not None and trouble.reached:
+            self.settle(item)
+        elif action is DROP:
+            self._counts.dropped += 1
+            self.settle(item)
+        elif action is STORE:
+            self.deciding.ask_storage(item)
+            return False
+        else:
+            self.refuse(item, 'service-unavailable')
+        return True
+
+    # ---- out
+
+    def settle(self, item: Item) -> None:
+        """It is delivered, stored, or answered: whoever waits for it is told.  The lane is the caller's to advance."""
+        uid = item.uid
+        if self.kept.pop(uid, None) is None:
+            return
+        item.lane.items.pop(uid, None)
+        self.settled.mark(uid)
+        self._confirm(item.arrived.source, uid, item.via)
+        if not uid[23] % SAMPLE:
+            self._time(uid)
+        if item.trouble is not None:
+            for node, via in item.trouble.also:
+                self._confirm(node, uid, via)
+
+    def refuse(self, item: Item, condition: str, text: str = '', kind: str | None = None) -> None:
+        """Answer it with an error, and settle it.  A room's message that was given back gets no answer."""
+        if not (item.arrived.flags & RETURNED and item.stanza.attrs.get('type') == 'groupchat'):
+            self._sm.refuse(item.arrived, item.stanza, condition, text, kind)
+        self._counts.refused += 1
+        self.settle(item)
+
+    # ---- gates
+
+    def close_gate(self, bare: str) -> None:
+        """From now on this user's messages wait: older ones are on their way from storage."""
+        self.gates.setdefault(bare, [])
+
+    def open_gate(self, bare: str) -> None:
+        """Let them go."""
+        for lane in self.gates.pop(bare, ()):
+            self.advance(lane)
+
+    # ---- now and then
+
+    def in_flight(self) -> Iterator[tuple[str, Link]]:
+        """(owner, link) of what is on its way."""
+        for item in self.kept.values():
+            if item.target is not None and item.link is not None:
+                yield item.lane.owner, item.link
+
+    def sweep(self) -> None:
+        """Called once a second: what has been here since the last time is not forgotten; idle lanes are."""
+        late: dict[str, list[bytes]] = {}
+        tick = self.tick
+        for uid, item in self.kept.items():
+            if item.tick >= tick:
+                break  # they are in the order in which they came
+            late.setdefault(item.arrived.source, []).append(uid)
+        for node, uids in late.items():
+            self._links.working(node, uids)
+        lanes = self.lanes
+        for key in [key for key, lane in lanes.items() if not lane.items and lane.pause is None]:
+            del lanes[key]
+        self.tick = tick + 1

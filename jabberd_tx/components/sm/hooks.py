@@ -1,0 +1,204 @@
+"""Hooks: named points of the session manager where modules have their say.
+
+A point is declared here with what its handlers get and what their answer means.  Handlers of a point are called in
+order, lowest first, and the first that answers with anything but None stops the chain.  `asked` points may answer
+with an awaitable.  `Hooks.listing()` tells who sits where in a running server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import Any, NamedTuple
+
+from twisted.logger import Logger
+
+from jabberd_tx.xmpp.errors import StanzaError
+
+Handler = Callable[..., Any]
+
+
+class Point(NamedTuple):
+    """A place where handlers are called.
+
+    arguments  what each gets
+    help       when it is called, and what an answer means
+    asked      whether an answer may be an awaitable
+    """
+
+    name: str
+    arguments: str
+    help: str
+    asked: bool = False
+
+
+POINTS = (
+    Point(
+        'message_sent',
+        'message: Item',
+        'A user of ours sends a message.  A Stanza goes on in its place; STOP settles it; StanzaError refuses it.',
+        asked=True,
+    ),
+    Point(
+        'message_to',
+        'message: Item',
+        'A message is about to be delivered to a user of ours.  Answers as for message_sent.',
+        asked=True,
+    ),
+    Point(
+        'message_unreachable',
+        'message: Item',
+        'The recipient exists and no resource takes the message (RFC 6121 §8.5.2.2).  STOP: it is settled (stored, '
+        'or dropped for a good reason); StanzaError refuses it; without an answer it is refused.',
+        asked=True,
+    ),
+    Point('session_started', 'session: Session', 'A client has bound a resource.  Answers mean nothing.'),
+    Point(
+        'session_ready',
+        'session: Session',
+        'A client takes messages from now on: its presence has got a priority that is not negative.',
+    ),
+    Point('session_ended', 'session: Session', "A client's session is over."),
+    Point('disco_identities', 'request: IqRequest', 'More identities of the entity asked: (category, type, name) …'),
+    Point('disco_features', 'request: IqRequest', 'More features of the entity asked: str …'),
+    Point('disco_items', 'request: IqRequest', 'Items of the entity asked: (jid, name, node) …'),
+)
+
+
+class Stop:
+    """What a handler answers when there is nothing left to do."""
+
+    def __repr__(self) -> str:
+        return 'STOP'
+
+
+STOP = Stop()
+
+
+class _Entry(NamedTuple):
+    order: int
+    owner: str
+    handler: Handler
+
+
+class Seat(NamedTuple):
+    """One handler, as `Hooks.listing` tells it: point, order, the module it belongs to, its own name."""
+
+    point: str
+    order: int
+    owner: str
+    handler: str
+
+
+class Hooks:
+    """The handlers of every point.
+
+    `chains[name]` is the list of a point's handlers, in order; it is changed in place, so that the stanza path
+    may hold on to it, and is empty (false) while nobody is interested.
+    """
+
+    log = Logger()
+
+    def __init__(self, points: tuple[Point, ...] = POINTS) -> None:
+        self.points = {point.name: point for point in points}
+        self.chains: dict[str, list[Handler]] = {point.name: [] for point in points}
+        self._entries: dict[str, list[_Entry]] = {point.name: [] for point in points}
+
+    def add(self, point: str, handler: Handler, order: int = 50, owner: str = '') -> None:
+        """Call `handler` at that point; of equal order, those that came first.  KeyError for no such point."""
+        entries = self._entries[point]
+        entries.append(_Entry(order, owner, handler))
+        entries.sort(key=lambda entry: entry.order)
+        self._refresh(point)
+
+    def remove(self, owner: str) -> None:
+        """Take a module's handlers away."""
+        for point, entries in self._entries.items():
+            entries[:] = [entry for entry in entries if entry.owner != owner]
+            self._refresh(point)
+
+    def _refresh(self, point: str) -> None:
+        self.chains[point][:] = [entry.handler for entry in self._entries[point]]
+
+    def listing(self) -> list[Seat]:
+        """All handlers, by point and order."""
+        return [
+            Seat(point, entry.order, entry.owner, getattr(entry.handler, '__name__', repr(entry.handler)))
+            for point, entries in self._entries.items()
+            for entry in entries
+        ]
+
+    # ---- calling
+
+    async def ask(self, point: str, *arguments: Any) -> Any:
+        """The first answer, or None.  A StanzaError goes through; what else goes wrong is logged and passed over."""
+        answer, pending = self.ask_now(point, *arguments)
+        return answer if pending is None else await pending
+
+    def ask_now(self, point: str, *arguments: Any) -> tuple[Any, Awaitable[Any] | None]:
+        """The same as (answer, None) if it is there at once, otherwise (None, what to await for it)."""
+        chain = self.chains[point]
+        for index, handler in enumerate(chain):
+            try:
+                answer = handler(*arguments)
+            except StanzaError:
+                raise
+            except Exception:
+                self._failed(point, handler)
+                continue
+            if isawaitable(answer):
+                return None, self._wait_for(answer, point, handler, chain[index + 1 :], arguments)
+            if answer is not None:
+                return answer, None
+        return None, None
+
+    async def _wait_for(
+        self, pending: Awaitable[Any], point: str, asked: Handler, others: list[Handler], arguments: tuple[Any, ...]
+    ) -> Any:
+        """What `asked` will have answered, or else the others."""
+        try:
+            answer = await pending
+            if answer is not None:
+                return answer
+        except StanzaError:
+            raise
+        except Exception:
+            self._failed(point, asked)
+        for handler in others:
+            try:
+                answer = handler(*arguments)
+                if isawaitable(answer):
+                    answer = await answer
+            except StanzaError:
+                raise
+            except Exception:
+                self._failed(point, handler)
+                continue
+            if answer is not None:
+                return answer
+        return None
+
+    def collect(self, point: str, *arguments: Any) -> list[Any]:
+        """What all handlers answer, one after the other: each gives an iterable or None."""
+        found: list[Any] = []
+        for handler in self.chains[point]:
+            try:
+                found.extend(handler(*arguments) or ())
+            except StanzaError:
+                raise
+            except Exception:
+                self._failed(point, handler)
+        return found
+
+    def tell(self, point: str, *arguments: Any) -> None:
+        """Call all; answers mean nothing, failures are logged."""
+        for handler in list(self.chains[point]):
+            try:
+                handler(*arguments)
+            except Exception:
+                self._failed(point, handler)
+
+    def _failed(self, point: str, handler: Handler) -> None:
+        self.log.failure(
+            'a handler of {point} failed: {handler}', point=point, handler=getattr(handler, '__qualname__', handler)
+        )

@@ -1,0 +1,208 @@
+"""Sessions: how they start, move to this sm, and end (link/session.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from jabberd_tx.components.sm.options import REFUSE, RENAME
+from jabberd_tx.components.sm.presence_stanzas import priority_of
+from jabberd_tx.link import session as vocabulary
+from jabberd_tx.link.frames import Route
+from jabberd_tx.storage.sessions.interface import Session, StaleEpoch
+from jabberd_tx.xmpp.errors import StanzaError
+from jabberd_tx.xmpp.jid import InvalidJid, parse
+from jabberd_tx.xmpp.stanza import Stanza
+
+if TYPE_CHECKING:
+    from jabberd_tx.components.sm.service import SessionManager
+
+# How often another resource is made up when the one wanted is taken.
+TRIES = 8
+# Sessions of a lost node that are ended in one turn.
+SLICE = 20
+
+
+class Lifecycle:
+    """See the module's text."""
+
+    log = Logger()
+
+    def __init__(self, sm: SessionManager) -> None:
+        self._sm, self._sessions, self._options = sm, sm.sessions, sm.options
+        # c2s nodes that hold sessions, and the start of each that does.
+        self._nodes: dict[str, bytes] = {}
+
+    def take(self, frame: Route, stanza: Stanza) -> Coroutine[Any, Any, None] | None:
+        """What a c2s says of a session; returns what is left to do."""
+        kind = stanza.attrs.get('type')
+        if kind == vocabulary.START:
+            return self._start(frame, stanza.attrs.get('resource', ''))
+        if kind == vocabulary.ATTACH:
+            return self._attach(frame, stanza)
+        if kind == vocabulary.END:
+            return self._end(frame)
+        self.log.warn('{source} says {kind} of a session', source=frame.source, kind=kind)
+        return None
+
+    # ---- start
+
+    async def _start(self, frame: Route, resource: str) -> None:
+        try:
+            session = await self._open(frame, str(frame.key), resource)
+        except StanzaError as error:
+            self._answer(frame, vocabulary.refused(error.condition, error.text))
+        except Exception:
+            self.log.failure('no session for {owner}', owner=frame.key)
+            self._answer(frame, vocabulary.refused('internal-server-error'))
+        else:
+            self._answer(frame, vocabulary.started(session.jid))
+            self._sm.hooks.tell('session_started', session)
+
+    async def _open(self, frame: Route, owner: str, resource: str) -> Session:
+        """StanzaError: conflict, resource-constraint or bad-request (RFC 6120 §7.6.2, §7.7.2)."""
+        stream = frame.uid[:16]
+        there = await self._sessions.fetch(owner)
+        for session in there:
+            if session.stream == stream:  # asked again
+                return await self._add(frame, session.jid, replace=False)
+        if resource:
+            try:
+                resource = parse(f'{owner}/{resource}').resource
+            except InvalidJid as error:
+                raise StanzaError('bad-request', str(error)) from None
+        taken = {session.jid for session in there}
+        wanted = f'{owner}/{resource}' if resource else ''
+        if len(there) - (wanted in taken and self._options.conflict != RENAME) >= self._options.max_resources:
+            raise StanzaError('resource-constraint', 'too many resources')
+        if wanted and not (wanted in taken and self._options.conflict == RENAME):
+            try:
+                return await self._add(frame, wanted, replace=self._options.conflict != REFUSE)
+            except StaleEpoch:
+                raise StanzaError('conflict', 'the resource is taken') from None
+        for _ in range(TRIES):
+            made_up = f'{resource}.{token_urlsafe(6)}' if resource else token_urlsafe(9)
+            try:
+                return await self._add(frame, f'{owner}/{made_up}', replace=False)
+            except StaleEpoch:
+                continue
+        raise StanzaError('conflict', 'no free resource was found')
+
+    async def _add(self, frame: Route, jid: str, replace: bool, presence: Stanza | None = None) -> Session:
+        node = frame.source
+        incarnation = self._sm.links.instances(node).get(node, b'')
+        self._nodes[node] = incarnation
+        session = Session(jid, node, incarnation, frame.uid[:16], frame.epoch)
+        if presence is not None:
+            session.presence, session.priority = presence, priority_of(presence)
+            session.interested = True  # it may be; a push that it does not want does no harm
+        other = await self._sessions.open(session, replace)
+        if other is not None:
+            self._say(other, vocabulary.close('conflict', 'another client has taken the resource'))
+            await self.gone(other)
+        return session
+
+    # ---- attach
+
+    async def _attach(self, frame: Route, stanza: Stanza) -> None:
+        """It lives already: nobody is told of its presence anew."""
+        stream, owner = frame.uid[:16], str(frame.key)
+        try:
+            jid = parse(stanza.attrs.get('jid', ''))
+            presence = Stanza.unpack(stanza.inner) if stanza.inner else None
+            if jid.bare != owner or not jid.resource:
+                raise ValueError(f'{jid} is no resource of {owner}')
+            if presence is not None:
+                priority_of(presence)
+        except (ValueError, StanzaError) as error:
+            self.log.warn('{node} can not attach a session: {error}', node=frame.source, error=str(error))
+            self._answer(frame, vocabulary.close('internal-server-error'))
+            return
+        try:
+            session = await self._add(frame, jid.full, replace=False, presence=presence)
+        except StaleEpoch:
+            if not any(session.stream == stream for session in await self._sessions.fetch(owner)):
+                self._answer(frame, vocabulary.close('conflict', 'another client has taken the resource'))
+            return
+        self._answer(frame, vocabulary.attached(session.jid))
+        if session.priority is not None and session.priority >= 0:
+            # While nobody knew of it, messages may have been stored.
+            self._sm.hooks.tell('session_ready', session)
+
+    # ---- end
+
+    async def _end(self, frame: Route) -> None:
+        session = await self._sessions.close(frame.uid[:16], str(frame.key), frame.epoch)
+        if session is not None:
+            await self.gone(session)
+
+    async def gone(self, session: Session) -> None:
+        """It is out of the store: whoever saw it online is told."""
+        self._sm.hooks.tell('session_ended', session)
+        try:
+            await self._sm.presence.leave(session)
+        except Exception:
+            self.log.failure('not everybody knows that {jid} is gone', jid=session.jid)
+
+    async def lost(self, stream: bytes, bare: str, node: str) -> None:
+        """The c2s says that it does not have the session."""
+        for session in await self._sessions.fetch(bare):
+            if session.stream == stream and session.node == node:
+                closed = await self._sessions.close(stream, bare, session.epoch)
+                if closed is not None:
+                    await self.gone(closed)
+
+    async def kick(self, bare: str, condition: str, text: str = '') -> int:
+        """End all of a user's streams with a stream error; returns how many."""
+        ended = 0
+        for session in list(await self._sessions.fetch(bare)):
+            closed = await self._sessions.close(session.stream, bare, session.epoch)
+            if closed is not None:
+                ended += 1
+                self._say(closed, vocabulary.close(condition, text))
+                await self.gone(closed)
+        return ended
+
+    # ---- nodes
+
+    def node_came(self, node: str, incarnation: bytes) -> bytes | None:
+        """The earlier start of a c2s whose sessions are lost, now that there is another one."""
+        earlier = self._nodes.get(node)
+        if earlier is None or earlier == incarnation:
+            return None
+        del self._nodes[node]
+        return earlier
+
+    async def node_lost(self, node: str, incarnation: bytes) -> None:
+        """End the sessions that this start of a c2s held, a few a turn."""
+        if self._nodes.get(node) == incarnation:
+            del self._nodes[node]
+        held: Sequence[Session] = list(await self._sessions.of_node(node, incarnation))
+        if held:
+            self.log.info('{node} is gone with {count} sessions', node=node, count=len(held))
+        for number, session in enumerate(held):
+            closed = await self._sessions.close(session.stream, session.bare, session.epoch)
+            if closed is not None:
+                await self.gone(closed)
+            if number % SLICE == SLICE - 1:
+                await deferLater(self._sm.reactor, 0, lambda: None)
+
+    # ---- to a c2s
+
+    def _answer(self, frame: Route, stanza: Stanza) -> None:
+        """To the stream that asks; the session need not be in the store."""
+        self._sm.posts.to_stream(
+            str(frame.key), frame.source, frame.uid[:16], frame.epoch, stanza,
+            failed=lambda reason: self._never_started(frame),
+        )  # fmt: skip
+
+    def _never_started(self, frame: Route) -> None:
+        """The client was gone before the answer came."""
+        self._sm.spawn(self.lost(frame.uid[:16], str(frame.key), frame.source))
+
+    def _say(self, session: Session, stanza: Stanza) -> None:
+        self._sm.posts.to_session(session, stanza)

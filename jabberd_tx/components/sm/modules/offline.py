@@ -1,0 +1,167 @@
+"""XEP-0160: messages for users of whom no client takes them are kept, and given to the next that does.
+
+The two meet: a message that nobody takes is stored, and then the sessions are looked at again; a client that becomes
+ready gets what is stored.  While it does (`_flushing`), the user's newer messages wait at the gate, so that they come
+after it.  What is stored is dropped when the client's c2s has confirmed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from jabberd_tx.base.options import Option
+from jabberd_tx.components.sm.hooks import STOP, Stop
+from jabberd_tx.components.sm.lanes import Item
+from jabberd_tx.components.sm.module import Module, hook
+from jabberd_tx.link.frames import REPEAT
+from jabberd_tx.storage import offline
+from jabberd_tx.storage.offline import FULL, Stored
+from jabberd_tx.storage.operations import StorageError
+from jabberd_tx.storage.sessions.interface import Session
+from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp.errors import StanzaError
+from jabberd_tx.xmpp.payloads.delay import stamp
+from jabberd_tx.xmpp.stanza import Stanza
+
+# Messages that are read from storage, and on their way to the client, at a time.
+PAGE = 50
+# Only one sm at a time gives a user what is stored; one that dies is waited for so long.
+CLAIM, CLAIM_SECONDS = 'offline', 60.0
+
+
+class Offline(Module):
+    """Keeps messages for users who are not online."""
+
+    name = 'offline'
+    xeps = ('XEP-0160', 'XEP-0203')
+    server_features = ('msgoffline',)
+    options = (
+        Option('limit', int, 1000, 'Messages kept for a user; beyond, senders get an error.', low=0, reload=True),
+    )
+
+    log = Logger()
+    # user -> whether to look into storage once more
+    _flushing: dict[str, bool]
+
+    def start(self) -> None:
+        """Nobody is being served."""
+        self._flushing = {}
+
+    # ---- in
+
+    @hook('message_unreachable')
+    async def store(self, message: Item) -> Stop:
+        """Keep it; StanzaError when it can't be kept."""
+        owner, stanza = message.to.bare, message.stanza
+        if is_worthless(stanza):
+            return STOP
+        try:
+            outcome = await self.sm.storage.run(
+                offline.push, owner, message.uid, stanza.pack(), self.sm.reactor.seconds(), self.values.limit
+            )
+        except StorageError:
+            raise StanzaError('resource-constraint', 'the message can not be stored now') from None
+        if outcome == FULL:
+            raise StanzaError('service-unavailable', 'too many messages wait for the recipient already')
+        self.sm.measures.messages.stored += 1
+        if _ready(await self.sm.sessions.fetch(owner)):
+            self._flush(owner)
+        return STOP
+
+    # ---- out
+
+    @hook('session_ready')
+    def come(self, session: Session) -> None:
+        """A client takes messages."""
+        self._flush(session.bare)
+
+    def _flush(self, owner: str) -> None:
+        if owner in self._flushing:
+            self._flushing[owner] = True
+            return
+        self._flushing[owner] = False
+        self.sm.delivery.close_gate(owner)
+        self.sm.spawn(self._serve(owner))
+
+    async def _serve(self, owner: str) -> None:
+        claimed = False
+        try:
+            claimed = await self.sm.sessions.claim(owner, CLAIM, CLAIM_SECONDS)
+            while claimed:
+                self._flushing[owner] = False
+                await self._give_all(owner)
+                if not self._flushing[owner]:
+                    break
+        except StorageError as error:
+            self.log.warn('what is stored for {owner} stays there: {error}', owner=owner, error=str(error))
+        finally:
+            del self._flushing[owner]
+            self.sm.delivery.open_gate(owner)
+            if claimed:
+                await self.sm.sessions.release(owner, CLAIM)
+
+    async def _give_all(self, owner: str) -> None:
+        """Page by page, until nothing is left, or nobody takes it."""
+        refused: set[bytes] = set()
+        while True:
+            session = _ready(
+                [one for one in await self.sm.sessions.fetch(owner) if one.stream not in refused]
+            )  # fmt: skip
+            if session is None:
+                return
+            rows = await self.sm.storage.run(offline.page, owner, 0, PAGE)
+            if not rows:
+                return
+            taken = await self._give(session, [stored for _, stored in rows])
+            if taken:
+                await self.sm.storage.run(offline.drop, owner, taken)
+            if len(taken) < len(rows):
+                refused.add(session.stream)
+
+    def _give(self, session: Session, messages: Sequence[Stored]) -> Deferred[list[bytes]]:
+        """Send them; the result is the uids of those that the session's c2s has confirmed."""
+        done: Deferred[list[bytes]] = Deferred()
+        taken: list[bytes] = []
+        left = len(messages)
+
+        def settled(uid: bytes | None) -> None:
+            nonlocal left
+            left -= 1
+            if uid is not None:
+                taken.append(uid)
+            if not left:
+                done.callback(taken)
+
+        by = session.bare.rpartition('@')[2]
+        for uid, packed, at in messages:
+            try:
+                stanza = stamp(Stanza.unpack(packed), at, by)
+            except ValueError:
+                self.log.error('a stored message for {owner} can not be read, and is dropped', owner=session.bare)
+                settled(uid)
+                continue
+            # A repeat: the client may have got it before it was stored (docs/delivery.md).
+            self.sm.posts.to_stream(
+                session.bare, session.node, session.stream, session.epoch, stanza, uid=uid, flags=REPEAT,
+                arrived=partial(settled, uid), failed=lambda reason: settled(None),
+            )  # fmt: skip
+        return done
+
+
+def is_worthless(stanza: Stanza) -> bool:
+    """A chat message of chat states alone is not worth keeping (XEP-0160 §3)."""
+    if stanza.attrs.get('type') != 'chat' or not stanza.children:
+        return False
+    return all(
+        child.ns == ns.CHAT_STATES or (child.name == 'thread' and child.ns == ns.CLIENT) for child in stanza.children
+    )
+
+
+def _ready(sessions: Sequence[Session]) -> Session | None:
+    """The session that stored messages go to: of those that take messages, the first of the highest priority."""
+    takers = [session for session in sessions if session.priority is not None and session.priority >= 0]
+    return max(takers, key=lambda session: session.priority or 0) if takers else None

@@ -1,0 +1,284 @@
+"""Presence (RFC 6121 §4): who sees whom, and who is told.
+
+Subscriptions stand in both rosters: whoever is in ours with 'to' or 'both' has us with 'from' or 'both'.  So for users
+of ours our own roster says whose presence we may see, and the session store has it: nobody is probed.  Other domains
+are sent what RFC 6121 says, if somebody serves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from jabberd_tx.components.sm.presence_stanzas import priority_of, probe, unavailable
+from jabberd_tx.components.sm.subscriptions import TYPES, UNSUBSCRIBED
+from jabberd_tx.link.frames import CLIENT, REPEAT, Route
+from jabberd_tx.storage.operations import StorageError
+from jabberd_tx.storage.rosters import Item
+from jabberd_tx.storage.sessions.interface import Session, StaleEpoch
+from jabberd_tx.xmpp.errors import StanzaError
+from jabberd_tx.xmpp.jid import Jid, parse
+from jabberd_tx.xmpp.stanza import Stanza
+
+if TYPE_CHECKING:
+    from jabberd_tx.components.sm.service import SessionManager
+
+
+class Presence:
+    """See the module's text."""
+
+    log = Logger()
+
+    def __init__(self, sm: SessionManager) -> None:
+        self._sm, self._sessions, self._posts, self._rosters = sm, sm.sessions, sm.posts, sm.rosters
+        self._domains = sm.domains
+
+    # ---- from a client
+
+    def take(self, frame: Route, stanza: Stanza) -> Coroutine[Any, Any, None] | None:
+        """Presence of a user of ours; returns what is left to do.  StanzaError, InvalidJid."""
+        kind, written = stanza.attrs.get('type'), stanza.attrs.get('to')
+        if written is None:
+            if kind is None:
+                return self._guard(frame, stanza, self._available(frame, stanza, priority_of(stanza)))
+            if kind == 'unavailable':
+                return self._guard(frame, stanza, self._unavailable(frame, stanza))
+            if kind in ('error', 'probe'):
+                return None
+            raise StanzaError('bad-request', 'such presence is for somebody')
+        to = parse(written)
+        if kind in TYPES:
+            return self._guard(frame, stanza, self._sm.handshake.outbound(frame, stanza, to.bare))
+        if kind is None or kind == 'unavailable':
+            if kind is None:
+                priority_of(stanza)
+            return self._guard(frame, stanza, self._directed(frame, stanza, to))
+        if kind in ('error', 'probe'):
+            return self._guard(frame, stanza, self._pass_on(frame, stanza, to))
+        raise StanzaError('bad-request', 'no type of presence')
+
+    async def _guard(self, frame: Route, stanza: Stanza, work: Coroutine[Any, Any, None]) -> None:
+        """Whatever goes wrong, the client is told."""
+        try:
+            await work
+        except StanzaError as error:
+            self._sm.refuse(frame, stanza, error.condition, error.text, error.type)
+        except StorageError:
+            self._sm.refuse(frame, stanza, 'resource-constraint', 'try again later')
+        except StaleEpoch:
+            pass  # the session is over, or has moved: what it said is said to somebody else
+
+    async def _own(self, frame: Route) -> tuple[Session | None, Sequence[Session]]:
+        """The session that sends, and all of the user's."""
+        owner = str(frame.key)
+        sessions = self._sessions.peek(owner)
+        if sessions is None:
+            sessions = await self._sessions.fetch(owner)
+        stream = frame.uid[:16]
+        return next((session for session in sessions if session.stream == stream), None), sessions
+
+    # ---- broadcast
+
+    async def _available(self, frame: Route, stanza: Stanza, priority: int) -> None:
+        before, _ = await self._own(frame)
+        if before is None:
+            return
+        session = await self._sessions.update(
+            before.stream, before.bare, before.epoch, presence=stanza, priority=priority
+        )
+        if priority >= 0 and (before.priority is None or before.priority < 0):
+            # At once: what waits in storage is older than what comes from now on.
+            self._sm.hooks.tell('session_ready', session)
+        try:
+            roster: Mapping[str, Item] = await self._rosters.get(session.bare)
+        except StorageError:
+            roster = {}
+            self.log.warn('without the roster of {bare} its contacts are not told', bare=session.bare)
+        _, own = await self._own(frame)
+        await self._broadcast(session, own, roster, stanza)
+        if before.presence is None:
+            await self._introduce(session, own, roster)
+
+    async def _unavailable(self, frame: Route, stanza: Stanza) -> None:
+        session, _ = await self._own(frame)
+        if session is None or (session.presence is None and not session.directed):
+            return
+        await self._sessions.update(
+            session.stream, session.bare, session.epoch, presence=None, priority=None, directed=frozenset()
+        )
+        await self._withdraw(session, stanza)
+
+    async def leave(self, session: Session) -> None:
+        """The session was closed: say so to whoever saw it (§4.5.2, §4.6)."""
+        if session.presence is not None or session.directed:
+            await self._withdraw(session, unavailable(session.jid))
+
+    async def _withdraw(self, session: Session, stanza: Stanza) -> None:
+        own = self._sessions.peek(session.bare)
+        if own is None:
+            own = await self._sessions.fetch(session.bare)
+        if session.presence is not None:
+            roster = await self._rosters.get(session.bare)
+            await self._broadcast(session, own, roster, stanza)
+        for written in session.directed:
+            await self.deliver(session.bare, stanza.with_attrs(to=written), parse(written))
+
+    async def _broadcast(
+        self, session: Session, own: Iterable[Session], roster: Mapping[str, Item], stanza: Stanza
+    ) -> None:
+        """To contacts who may see it, and to the user's own clients, itself included while it is available (§4.2.2)."""
+        targets = [other for other in own if other.presence is not None]
+        unknown: list[str] = []
+        peek, domains = self._sessions.peek, self._domains
+        for contact, item in roster.items():
+            if item.subscription in ('from', 'both'):
+                sessions = peek(contact)
+                if sessions:
+                    targets += [other for other in sessions if other.presence is not None]
+                elif sessions is None:
+                    unknown.append(contact)
+                elif contact.rpartition('@')[2] not in domains:
+                    self._to_elsewhere(session.bare, stanza.with_attrs(to=contact), contact)
+        if unknown:
+            for sessions in (await self._sessions.fetch_many(unknown)).values():
+                targets += [other for other in sessions if other.presence is not None]
+        if targets:
+            self._posts.fan_out(session.bare, targets, stanza)
+
+    # ---- a client comes
+
+    async def _introduce(self, session: Session, own: Iterable[Session], roster: Mapping[str, Item]) -> None:
+        """What a client gets that has become available: everybody's presence, and who wants to see the user's."""
+        for other in own:
+            if other.presence is not None and other.stream != session.stream:
+                self._show_one(other, session)
+        unknown: list[str] = []
+        for contact, item in roster.items():
+            if item.subscription in ('to', 'both'):
+                sessions = self._sessions.peek(contact)
+                if sessions is None:
+                    unknown.append(contact)
+                elif contact.rpartition('@')[2] not in self._domains:
+                    self._to_elsewhere(session.bare, probe(session.bare, contact), contact)
+                else:
+                    self._show_all(sessions, session)
+            if item.pending_in and item.request:
+                self._posts.to_session(session, Stanza.unpack(item.request))
+        if unknown:
+            for sessions in (await self._sessions.fetch_many(unknown)).values():
+                self._show_all(sessions, session)
+
+    def _show_all(self, sessions: Iterable[Session], viewer: Session) -> None:
+        for session in sessions:
+            self._show_one(session, viewer)
+
+    def _show_one(self, session: Session, viewer: Session) -> None:
+        if session.presence is not None:
+            self._posts.to_session(viewer, session.presence.with_attrs(to=viewer.jid), owner=session.bare)
+
+    # ---- who may see whom has changed
+
+    async def show(self, owner: str, viewer: str) -> None:
+        """The presence of all of the owner's clients, to all of the viewer's (bare JIDs)."""
+        for session in await self._available_of(owner):
+            assert session.presence is not None
+            await self.deliver(owner, session.presence.with_attrs(to=viewer), parse(viewer))
+
+    async def hide(self, owner: str, viewer: str) -> None:
+        """The viewer sees all of the owner's clients go."""
+        for session in await self._available_of(owner):
+            await self.deliver(owner, unavailable(session.jid, viewer), parse(viewer))
+
+    async def _available_of(self, bare: str) -> list[Session]:
+        sessions = self._sessions.peek(bare)
+        if sessions is None:
+            sessions = await self._sessions.fetch(bare)
+        return [session for session in sessions if session.presence is not None]
+
+    # ---- directed
+
+    async def _directed(self, frame: Route, stanza: Stanza, to: Jid) -> None:
+        """To somebody in particular (§4.6); whoever does not see the user anyway is told when the client goes."""
+        session, _ = await self._own(frame)
+        if session is None:
+            return
+        roster = await self._rosters.get(session.bare)
+        item = roster.get(to.bare)
+        seen_anyway = to.bare == session.bare or (item is not None and item.subscription in ('from', 'both'))
+        directed = session.directed
+        if stanza.attrs.get('type') == 'unavailable':
+            directed = directed - {to.full}
+        elif not seen_anyway:
+            directed = directed | {to.full}
+            if len(directed) > self._sm.options.directed:
+                raise StanzaError('policy-violation', 'directed presence to too many')
+        if directed != session.directed:
+            await self._sessions.update(session.stream, session.bare, session.epoch, directed=directed)
+        await self._pass_on(frame, stanza, to)
+
+    async def _pass_on(self, frame: Route, stanza: Stanza, to: Jid) -> None:
+        if to.domain in self._domains and stanza.attrs.get('type') == 'probe':
+            await self._answer_probe(parse(stanza.attrs['from']), to)
+            return
+        if to.domain not in self._domains and not self._sm.links.instances(to.domain):
+            if stanza.attrs.get('type') != 'error':
+                raise StanzaError('remote-server-not-found')
+            return
+        owner = frame.key if isinstance(frame.key, str) else to.bare
+        await self.deliver(owner, stanza, to, frame.uid, frame.flags & REPEAT)
+
+    async def deliver(self, owner: str, stanza: Stanza, to: Jid, uid: bytes | None = None, flags: int = 0) -> None:
+        """Presence with a `to`, to a full JID or to all available clients of a bare one; nobody there: nothing
+        happens (§8.5).  owner: whose frames choose the way."""
+        if to.domain not in self._domains:
+            self._to_elsewhere(owner, stanza, to.bare)
+            return
+        sessions = self._sessions.peek(to.bare)
+        if sessions is None:
+            sessions = await self._sessions.fetch(to.bare)
+        if to.resource:
+            for session in sessions:
+                if session.jid == to.full:
+                    self._posts.to_stream(
+                        owner, session.node, session.stream, session.epoch, stanza, uid=uid, flags=flags
+                    )  # fmt: skip
+            return
+        there = [session for session in sessions if session.presence is not None]
+        if there:
+            self._posts.fan_out(owner, there, stanza.with_attrs(to=None), to=stanza.attrs['to'])
+
+    def _to_elsewhere(self, owner: str, stanza: Stanza, to: str) -> None:
+        name = to.rpartition('@')[2]
+        if self._sm.links.instances(name):
+            self._posts.to_name(owner, name, None, stanza)
+
+    # ---- from elsewhere
+
+    def take_inbound(self, frame: Route, stanza: Stanza) -> Coroutine[Any, Any, None] | None:
+        """Presence for a user of ours that did not come from a client of ours; InvalidJid."""
+        kind, to = stanza.attrs.get('type'), parse(stanza.attrs['to'])
+        if not to.local or to.domain not in self._domains:
+            return None
+        if kind in TYPES:
+            return self._sm.handshake.inbound(stanza, to.bare)
+        if kind in (None, 'unavailable', 'error', 'probe') and not frame.flags & CLIENT:
+            return self._pass_on(frame, stanza, to)
+        return None
+
+    async def _answer_probe(self, asker: Jid, to: Jid) -> None:
+        """§4.3.2: to whom the user shows it, the presence of all clients (of one, for a full JID)."""
+        if asker.bare != to.bare:
+            item = (await self._rosters.get(to.bare)).get(asker.bare)
+            if item is None or item.subscription not in ('from', 'both'):
+                answer = Stanza('presence', {'from': to.bare, 'to': asker.bare, 'type': UNSUBSCRIBED})
+                if asker.domain not in self._domains:
+                    self._to_elsewhere(to.bare, answer, asker.bare)
+                return
+        there = [one for one in await self._available_of(to.bare) if not to.resource or one.jid == to.full]
+        for session in there:
+            assert session.presence is not None
+            await self.deliver(to.bare, session.presence.with_attrs(to=asker.full), asker)
+        if not there:
+            await self.deliver(to.bare, unavailable(to.bare, asker.full), asker)

@@ -1,0 +1,123 @@
+"""The roster as clients see it (RFC 6121 §2): get, set, remove, and pushes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from jabberd_tx.components.sm.iq import IqRequest
+from jabberd_tx.components.sm.module import OWN_ACCOUNT, IqUse
+from jabberd_tx.components.sm.presence_stanzas import subscription
+from jabberd_tx.components.sm.rosters import Changed
+from jabberd_tx.components.sm.subscriptions import UNSUBSCRIBE, UNSUBSCRIBED, is_listed
+from jabberd_tx.storage.rosters import Item
+from jabberd_tx.storage.sessions.interface import Session
+from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp.errors import StanzaError
+from jabberd_tx.xmpp.payloads.roster import RosterSet, item_xml, parse_set, query_xml
+from jabberd_tx.xmpp.stanza import Stanza
+
+if TYPE_CHECKING:
+    from jabberd_tx.components.sm.service import SessionManager
+
+
+class RosterAnswers:
+    """See the module's text."""
+
+    def __init__(self, sm: SessionManager) -> None:
+        self._sm = sm
+        places = frozenset((OWN_ACCOUNT,))
+        sm.iqs.add(IqUse('get', ns.ROSTER, 'query', places), self.get, 'roster')
+        sm.iqs.add(IqUse('set', ns.ROSTER, 'query', places), self.set, 'roster')
+        self._pushes = 0
+
+    # ---- get
+
+    async def get(self, request: IqRequest) -> Stanza:
+        """All that is listed.  From now on the client gets pushes (§2.1.3)."""
+        owner = request.sender.bare
+        for session in await self._sm.sessions.fetch(owner):
+            if session.stream == request.stream and not session.interested:
+                await self._sm.sessions.update(session.stream, owner, session.epoch, interested=True)
+        items = [_xml(item) for item in (await self._sm.rosters.get(owner)).values() if is_listed(item)]
+        return request.result(ns.ROSTER, 'query', query_xml(items))
+
+    # ---- set
+
+    async def set(self, request: IqRequest) -> Stanza | None:
+        """Add or change one contact's name and groups, or remove it (§2.3–§2.5)."""
+        wanted = parse_set(request.stanza)
+        owner, contact = request.sender.bare, wanted.jid.bare
+        if contact == owner:
+            raise StanzaError('not-allowed', 'no roster has its owner')
+        if wanted.remove:
+            await self._remove(owner, contact)
+            return None
+        if len(wanted.groups) > self._sm.options.roster_groups:
+            raise StanzaError('not-acceptable', 'in too many groups')
+
+        def decide(old: Item | None, roster: Mapping[str, Item]) -> Item:
+            if not is_listed(old):
+                self._check_room(roster)
+            return _changed(old, contact, wanted)
+
+        await self._sm.rosters.change(owner, contact, decide, lambda changed: self.push(owner, changed))
+        return None
+
+    def _check_room(self, roster: Mapping[str, Item]) -> None:
+        most = self._sm.options.roster_items
+        if len(roster) >= most and sum([is_listed(item) for item in roster.values()]) >= most:
+            raise StanzaError('resource-constraint', 'the roster is full')
+
+    async def _remove(self, owner: str, contact: str) -> None:
+        """Take it out; subscriptions either way end, and the contact is told (§2.5.2)."""
+
+        def decide(old: Item | None, roster: Mapping[str, Item]) -> None:
+            if not is_listed(old):
+                raise StanzaError('item-not-found')
+
+        changed = await self._sm.rosters.change(owner, contact, decide, lambda changed: self.push(owner, changed))
+        old = changed.old
+        assert old is not None
+        seen = old.subscription in ('from', 'both')
+        if seen:
+            await self._sm.presence.hide(owner, contact)
+        name = contact.rpartition('@')[2]
+        if not self._sm.links.instances(name) or (name in self._sm.domains and '@' not in contact):
+            return
+        kinds = []
+        if old.subscription in ('to', 'both') or old.ask:
+            kinds.append(UNSUBSCRIBE)
+        if seen or old.pending_in:
+            kinds.append(UNSUBSCRIBED)
+        for kind in kinds:
+            key = contact if name in self._sm.domains else None
+            self._sm.posts.to_name(owner, name, key, subscription(kind, owner, contact))
+
+    # ---- pushes
+
+    def push(self, owner: str, changed: Changed) -> None:
+        """Tell the owner's clients that have asked for the roster (§2.1.6)."""
+        if changed.new is not None and is_listed(changed.new):
+            xml = _xml(changed.new)
+        elif changed.old is not None:
+            xml = item_xml(changed.old.jid, subscription='remove')
+        else:
+            return
+        self._pushes += 1
+        attrs = {'type': 'set', 'id': f'push-{self._pushes}'}
+        stanza = Stanza.build('iq', attrs, (ns.ROSTER, 'query', query_xml([xml])))
+
+        def send(sessions: Sequence[Session]) -> None:
+            self._sm.posts.fan_out(owner, [session for session in sessions if session.interested], stanza)
+
+        self._sm.with_sessions(owner, send)
+
+
+def _xml(item: Item) -> bytes:
+    return item_xml(item.jid, item.name, item.subscription, item.ask, item.approved, item.groups)
+
+
+def _changed(old: Item | None, contact: str, wanted: RosterSet) -> Item:
+    item = old if old is not None else Item(contact)
+    return item._replace(name=wanted.name, groups=wanted.groups, subscription=item.subscription or 'none')
