@@ -7,6 +7,7 @@ live is in pins.py; how it all ends in shutdown.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from ipaddress import ip_address
 from types import SimpleNamespace
@@ -27,11 +28,12 @@ from jabberd_tx.components.c2s.measures import Measures
 from jabberd_tx.components.c2s.options import OPTIONS
 from jabberd_tx.components.c2s.pins import Pins
 from jabberd_tx.components.c2s.returned import ReturnedMessages
+from jabberd_tx.components.c2s.session import STARTING
 from jabberd_tx.components.c2s.session_frames import take_session_frame
 from jabberd_tx.components.c2s.shutdown import shut_down
 from jabberd_tx.components.c2s.sweep import Sweep
 from jabberd_tx.link import session as vocabulary
-from jabberd_tx.link.frames import NO_SESSION, Bounce, Confirm, Fanout, Route, Working, uid_number
+from jabberd_tx.link.frames import BUSY, NO_SESSION, Bounce, Confirm, Fanout, Route, Working, uid_number
 from jabberd_tx.storage.operations import Storage
 from jabberd_tx.xmpp.jid import parse
 from jabberd_tx.xmpp.parser import Limits
@@ -207,6 +209,23 @@ class C2S:
         self.sessions.pop(session.stream, None)
         self.pins.forget(session)
 
+    def status(self) -> dict[str, Any]:
+        """For an operator."""
+        sessions = self.sessions.values()
+        return {
+            'node': self.node,
+            'domains': list(self.domains),
+            'streams': self.streams,
+            'logins': len(self.logins),
+            'closing': len(self.closing),
+            'pins': dict(Counter([session.pin.node for session in sessions])),
+            'sessions_waiting': len([session for session in sessions if session.link is None]),
+            'sessions_over': len([session for session in sessions if session.conn is None]),
+            'unconfirmed': self.count_unconfirmed(),
+            'returned': len(self.returned),
+            'draining': self.stopping,
+        }
+
     def count_unconfirmed(self) -> int:
         """Stanzas of clients that are not confirmed."""
         return sum([len(session.unconfirmed) for session in self.sessions.values()])
@@ -227,7 +246,9 @@ class C2S:
             take_session_frame(self, session, frame, stanza, link)
             return
         if session.conn is None or session.conn.session is not session:
-            self.links.bounce(frame, NO_SESSION, via=link)
+            # One that is not bound yet may be known already, by another path than its `started` takes: later.
+            reason = NO_SESSION if session.conn is None or session.phase is not STARTING else BUSY
+            self.links.bounce(frame, reason, via=link)
             return
         counts = self.measures.sent
         if name == 'message':

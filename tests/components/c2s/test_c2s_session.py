@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jabberd_tx.link import session as vocabulary
-from jabberd_tx.link.frames import CLIENT, NO_SESSION, REPEAT, RETURNED, Fanout, make_uid
+from jabberd_tx.link.frames import BUSY, CLIENT, NO_SESSION, REPEAT, RETURNED, Fanout, make_uid
 from jabberd_tx.testing.client import Refused, XmppClient
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.stanza import Stanza
@@ -242,6 +242,21 @@ def test_a_delivery_for_nobody_is_bounced() -> None:
     site.settle()
     (bounce,) = site.sm.bounced
     assert (bounce.reason, bounce.uid, bounce.key) == (NO_SESSION, uid, b'x' * 16) and uid not in site.sm.confirmed
+
+
+def test_a_delivery_that_comes_before_the_session_is_told_to_come_later() -> None:
+    site = Site()
+    site.sm.starts = False
+    client = site.connect()
+    site.run(client.open())
+    site.run(client.authenticate())
+    site.run(client.open())
+    client.send(f"<iq type='set' id='b'><bind xmlns='{ns.BIND}'/></iq>")
+    site.settle()
+    stream = site.sm.said[0].uid[:16]
+    site.sm.send('c2s-1', stream, message(1))
+    site.settle()
+    assert [bounce.reason for bounce in site.sm.bounced] == [BUSY]
 
 
 def test_a_repeat_of_what_was_passed_on_is_confirmed_and_not_passed_on_again() -> None:
@@ -615,6 +630,20 @@ def test_a_condition_that_the_rfc_does_not_have_is_an_internal_error() -> None:
     client = site.login()
     site.deliver(client, vocabulary.close('tired'))
     assert client.error == 'internal-server-error'
+
+
+def test_status_tells_an_operator_where_sessions_are() -> None:
+    site = Site()
+    site.sm.confirms = False
+    client = site.login()
+    client.send(chat(1))
+    site.settle()
+    status = site.c2s.status()
+    assert (status['streams'], status['pins'], status['unconfirmed']) == (1, {'sm-1': 1}, 1)
+    client.drop()
+    site.settle()
+    status = site.c2s.status()
+    assert (status['streams'], status['sessions_over'], status['unconfirmed']) == (0, 1, 2)
 
 
 def test_counts_and_gauges() -> None:
