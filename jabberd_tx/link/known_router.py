@@ -47,7 +47,7 @@ class KnownRouter:
         self._backoff = Backoff(options.backoff_initial, max(options.backoff_initial, options.backoff_maximum))
         self._attempts = 0
         self._last_failure = ''
-        self._stopping = False
+        self._stopping = self._stopped = False
         self._endpoint = client_endpoint(
             pool.reactor, pool.turn, address.host, address.port, timeout=options.connect_timeout
         )
@@ -64,7 +64,10 @@ class KnownRouter:
         self._stopping = True
         if self.link is not None:
             await self.link.connection.finish()
-        await maybeDeferred(self._service.stopService)
+        # A ClientService must not be stopped again by who waited for its end, within that very call.
+        if not self._stopped:
+            await maybeDeferred(self._service.stopService)
+            self._stopped = True
 
     def connect(self, factory: IProtocolFactory) -> Deferred[Any]:
         """IStreamClientEndpoint: one attempt."""
