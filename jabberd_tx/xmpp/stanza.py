@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from twisted.words.xish.domish import Element
 
 
+_new = tuple.__new__  # Child(…) without the call of a Python function
+
+
 class Child(NamedTuple):
     """Where a direct child stands: inner[start:end] is the whole of it, tags included.
 
@@ -120,14 +123,30 @@ class Stanza:
 
     @classmethod
     def unpack(cls, packed: bytes) -> Stanza:
-        """The inverse of `pack`; ValueError for anything else than such an array."""
+        """The inverse of `pack`; ValueError for anything else than such an array.
+
+        Checked are all types, and that the children lie inside `inner` in order; not that `inner` is XML.
+        """
         try:
             name, attrs, inner, children = loads(packed)
-            stanza = cls(name, attrs, inner, tuple([Child(*child) for child in children]))
+            # join raises for anything that is not str
+            ''.join(attrs)
+            ''.join(attrs.values())
+            notes = []
+            position = 0
+            for ns, local, start, end in children:
+                if not position <= start < end or type(start) is not int or type(end) is not int:
+                    raise ValueError('children out of order')
+                ns + local + ''
+                notes.append(_new(Child, (ns, local, start, end)))
+                position = end
+            if type(name) is not str or type(attrs) is not dict or type(inner) is not bytes:
+                raise ValueError('wrong types')
+            if position > len(inner) or not name.isalnum():
+                raise ValueError('children beyond the end, or no name')
         except Exception as error:
             raise ValueError(f'not a packed stanza: {error}') from None
-        if type(name) is not str or type(attrs) is not dict or type(inner) is not bytes:
-            raise ValueError('not a packed stanza: wrong types')
+        stanza = cls(name, attrs, inner, tuple(notes))
         stanza._packed = packed
         return stanza
 
