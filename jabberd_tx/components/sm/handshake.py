@@ -25,6 +25,7 @@ from jabberd_tx.components.sm.subscriptions import (
     UNSUBSCRIBED,
     Inbound,
     is_listed,
+    shown,
     state_of,
     with_state,
 )
@@ -113,7 +114,7 @@ class Handshake:
         return contact.rpartition('@')[2] in self._sm.domains
 
     def _push(self, owner: str, changed: Changed) -> None:
-        if changed.new != changed.old and (is_listed(changed.new) or is_listed(changed.old)):
+        if shown(changed.old) != shown(changed.new):
             self._sm.roster.push(owner, changed)
 
     @staticmethod

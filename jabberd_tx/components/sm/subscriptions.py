@@ -167,3 +167,8 @@ def with_state(item: Item, state: str) -> Item | None:
 def is_listed(item: Item | None) -> bool:
     """Whether the owner sees it.  One who has only asked is not in the roster (§3.1.3)."""
     return item is not None and item.subscription != ''
+
+
+def shown(item: Item | None) -> Item | None:
+    """What the owner sees of it: a change of the rest needs no push."""
+    return item._replace(pending_in=False, request=b'') if item is not None and is_listed(item) else None
