@@ -116,7 +116,7 @@ def test_any_bytes_unpack_to_a_consistent_stanza_or_value_error(packed: bytes) -
 
 @pytest.mark.fuzz
 @given(strategies.stanzas, st.lists(st.tuples(st.integers(0, 500), st.binary(min_size=1, max_size=2)), max_size=4))
-def test_damaged_stanzas_unpack_to_consistent_ones_or_value_error(stanza: Stanza, damage: list[tuple[int, bytes]]) -> None:
+def test_damaged_stanzas_unpack_likewise(stanza: Stanza, damage: list[tuple[int, bytes]]) -> None:
     """The same for what looks almost right."""
     packed = stanza.pack()
     for position, piece in damage:
