@@ -348,7 +348,7 @@ class StreamParser:
             inner = self._inner
             self._children[-1] = _new_child(Child, (uri, local, start - inner, index - inner))
         elif depth == 2:
-            self._end = at if index == self._inner and data[at - 2] == 47 else data.find(62, at) + 1
+            self._end = at if index == self._inner and at > 1 and data[at - 2] == 47 else data.find(62, at) + 1
             self._complete(index, at)
         else:
             if data[self._end : at].strip(_SPACE):

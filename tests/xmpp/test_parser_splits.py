@@ -94,6 +94,12 @@ def test_header_split_at_every_byte() -> None:
     assert [event for piece in wire.pieces(data, range(len(data))) for event in parser.feed(piece)] == whole
 
 
+def test_an_end_tag_that_comes_alone_is_no_empty_element() -> None:
+    """Between start and end tag there is nothing but the cut; what follows in the same piece ends in '/>'."""
+    data = b"<a:message xmlns:a='jabber:client'></a:message><r xmlns='urn:xmpp:sm:3'/>"
+    assert wire.parse(data, [data.index(b'</')]) == wire.parse(data)
+
+
 @pytest.mark.fuzz
 @given(strategies.streams, strategies.cuts)
 def test_good_streams_in_any_pieces(data: bytes, cuts: list[int]) -> None:
