@@ -47,7 +47,9 @@ class Options(usage.Options):
         self['configuration'] = config
         parent: Any = self.parent
         if parent is not None and not parent.get('logger'):
-            parent['logger'] = lambda: level_observer(config, parent.get('logfile'))
+            # twistd takes the name of a function without arguments, no function: what it needs waits here for it.
+            _log_to[:] = [config, parent.get('logfile')]
+            parent['logger'] = f'{__name__}.level_observer'
 
 
 def found() -> str | None:
@@ -55,8 +57,12 @@ def found() -> str | None:
     return next((path for path in PLACES if os.path.exists(path)), None)
 
 
-def level_observer(config: Config, file: str | None) -> FilteringLogObserver:
+_log_to: list[Any] = []
+
+
+def level_observer() -> FilteringLogObserver:
     """Logs what is at least as severe as [server] log_level, which may change while the process runs."""
+    config, file = _log_to
     options = config.section(site.OPTIONS)
     if file and file != '-':
         from twisted.python.logfile import LogFile

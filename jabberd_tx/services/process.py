@@ -103,7 +103,6 @@ class ServerProcess(Service):
         error = failure.value
         if failure.check(ConfigError, StorageError, CannotListenError, OSError):
             self.log.critical('{node} cannot start: {error}', node=self.node, error=str(error))
-            print(f'{self.node} cannot start: {error}', file=sys.stderr)
         else:
             self.log.failure('{node} cannot start', failure=failure, node=self.node)
         # twistd has no other way to end with a status of our choice once the reactor runs.
