@@ -22,7 +22,7 @@ SHAPES = ('one process', 'apart')
 READY_S = 30.0
 DOMAIN = 'localhost'
 TWISTD = [sys.executable, '-c', 'from twisted.scripts.twistd import run; run()', '--nodaemon', '--pidfile=']
-CTL = [sys.executable, '-m', 'jabberd_tx.control.ctl']
+CTL = [sys.executable, '-c', 'from jabberd_tx.services.ctl import main; main()']
 
 CONFIG = """
 [server]
