@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import configparser
+import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -91,3 +95,28 @@ def test_an_installed_wheel_gives_twistd_its_commands(wheel, tmp_path):
     )
     listed = {line.split()[0] for line in outcome.stdout.splitlines() if line.startswith('    jabberd')}
     assert outcome.returncode == 0 and listed == set(COMMANDS), outcome.stderr
+
+
+def test_everything_that_is_imported_is_declared():
+    """What works here only because a test tool brought it along would be missing where the package is installed."""
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / 'setup.cfg')
+
+    def names_in(section: str, key: str) -> set[str]:
+        return {re.split(r'[\[<>=]', word)[0].lower().replace('_', '-') for word in parser[section][key].split()}
+
+    needed = names_in('options', 'install_requires')
+    # The testing helpers are for those who test.
+    for_tests = needed | names_in('options.extras_require', 'test')
+    owners = importlib.metadata.packages_distributions()
+    undeclared = set()
+    for path in (ROOT / 'jabberd_tx').rglob('*.py'):
+        declared = for_tests if ROOT / 'jabberd_tx' / 'testing' in path.parents else needed
+        for node in ast.walk(ast.parse(path.read_text('utf-8'))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ''] if isinstance(node, ast.ImportFrom) else []
+            for name in {name.partition('.')[0] for name in names} - {'jabberd_tx'} - sys.stdlib_module_names:
+                owned_by = {owner.lower().replace('_', '-') for owner in owners.get(name, [name])}
+                if not owned_by & declared:
+                    undeclared.add((name, str(path.relative_to(ROOT))))
+    assert not undeclared
