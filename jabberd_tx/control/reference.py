@@ -107,7 +107,7 @@ def toml(value: Any) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith(('.', '…')) else f'{text}.'
+    return text if text.endswith(('.', '…', ')')) else f'{text}.'
 
 
 def _paragraphs(text: str) -> Iterable[str]:
