@@ -8,6 +8,7 @@
     sm  -> c2s  attached to an attach, as started to a start
     c2s -> sm   end      the stream is over, or the client closed it
     sm  -> c2s  close    condition, text: end the stream with this stream error
+    sm  -> c2s  lost     the c2s seemed to be gone, and its sessions were ended: attach this one again
 
 All are confirmed like any ROUTE.  All other frames of a session come after its start or attach.
 """
@@ -18,7 +19,7 @@ from jabberd_tx.xmpp.stanza import Stanza
 
 NAME = 'session'
 START, STARTED, REFUSED = 'start', 'started', 'refused'
-ATTACH, ATTACHED, END, CLOSE = 'attach', 'attached', 'end', 'close'
+ATTACH, ATTACHED, END, CLOSE, LOST = 'attach', 'attached', 'end', 'close', 'lost'
 
 
 def start(resource: str) -> Stanza:
@@ -50,3 +51,7 @@ def end() -> Stanza:
 def close(condition: str, text: str = '') -> Stanza:
     """`condition`: a stream error condition (RFC 6120 §4.9.3), such as conflict."""
     return Stanza(NAME, {'type': CLOSE, 'condition': condition, 'text': text})
+
+
+def lost() -> Stanza:
+    return Stanza(NAME, {'type': LOST})

@@ -22,14 +22,16 @@ MOST = 16
 class Asked:
     """An IQ without an answer.
 
-    number  on the stream; pin: the sm that it went to first
-    is_get  or a set; stanza: as it was sent
+    number    on the stream; pin: the sm that it went to first
+    is_get    or a set; stanza: as it was sent
+    given_up  the answer may have been lost though that sm lives
     """
 
-    __slots__ = ('is_get', 'number', 'pin', 'stanza')
+    __slots__ = ('given_up', 'is_get', 'number', 'pin', 'stanza')
 
     def __init__(self, number: int, pin: SmNode, is_get: bool, stanza: Stanza) -> None:
         self.number, self.pin, self.is_get, self.stanza = number, pin, is_get, stanza
+        self.given_up = False
 
 
 class ClientIqs:
@@ -50,6 +52,11 @@ class ClientIqs:
         """The client gets its answer.  Whether there is none left that waits."""
         self._asked.pop(id, None)
         return not self._asked
+
+    def give_up(self) -> None:
+        """Wait for none of the answers."""
+        for asked in self._asked.values():
+            asked.given_up = True
 
     def all(self) -> list[tuple[str, Asked]]:
         """Those that wait."""

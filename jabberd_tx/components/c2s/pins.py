@@ -9,6 +9,8 @@ one of three places, and from each of them it comes back to `_settle`, which fin
 
     what happened                                  what is done
     link lost                                      another link; all that is unconfirmed again, in order
+    the last link lost                             as if all nodes were gone: they may have been told that we are
+    the way to the node lost on one link           as if that link were
     pinned node gone, or does not know the session   epoch + 1, attach (start: asked again); once attached, all that is
                                                    unconfirmed, in order, then the IQs that wait for an answer
     pinned node drains                             the same, once nothing is unconfirmed
@@ -195,6 +197,38 @@ class Pins:
             if session.link is link or (session.phase is not LIVE and session.asked_over is link):
                 self.look_after(session)
 
+    def path_lost(self, node: str, link: Link) -> None:
+        """Others still reach the node, but what was under way to it on this link may not have arrived."""
+        for session in self._c2s.sessions.values():
+            if session.link is link and session.pin.node == node:
+                self.look_after(session)
+
+    def path_to_domain_lost(self, domain: str, link: Link) -> None:
+        """The same for an instance of a domain's sm."""
+        for session in self._c2s.sessions.values():
+            if session.phase is not LIVE and session.asked_over is link and session.domain == domain:
+                self.look_after(session)
+
+    def attach_again(self, session: Session) -> None:
+        """Its sm has ended it, while it could not be reached."""
+        if session.phase is LIVE and session.conn is not None:
+            if session.iqs is not None:
+                session.iqs.give_up()
+            self._repin(session)
+
+    def cut_off(self) -> None:
+        """No link is left: routers may say that we are gone, and sms may end our sessions and drop answers to them.
+
+        All sessions are attached anew, and what was not answered is not waited for.
+        """
+        for session in self._c2s.sessions.values():
+            if session.iqs is not None:
+                session.iqs.give_up()
+            if session.phase is LIVE:
+                self._repin(session)
+            else:
+                self.look_after(session)
+
     def try_adrift(self) -> None:
         """A link or an sm has come up, or enough time has passed."""
         if self._retry is not None and self._retry.active():
@@ -291,10 +325,10 @@ class Pins:
         assert session.iqs is not None
         for id, asked in session.iqs.all():
             if asked.number in session.unconfirmed:
-                asked.pin = pin  # it has just been repeated
-            elif asked.pin is pin:
+                asked.pin, asked.given_up = pin, False  # it has just been repeated
+            elif asked.pin is pin and not asked.given_up:
                 pass  # its answer is under way
-            elif asked.is_get:
+            elif asked.is_get and asked.pin is not pin:
                 # Again whenever a link is lost, since nobody's confirm is waited for.
                 uid = session.stream + asked.number.to_bytes(8, 'big')
                 flags = CLIENT | REPEAT

@@ -316,6 +316,14 @@ class C2S:
             self.pins.domain_lost(name)
             self.returned.send_again()
 
+    def on_path_lost(self, name: str, node: str, link: Link) -> None:
+        """One router does not reach it any more, others do."""
+        if name == node:
+            self.pins.path_lost(node, link)
+        elif name in self.domains:
+            self.pins.path_to_domain_lost(name, link)
+            self.returned.send_again()
+
     def on_drain(self, node: str) -> None:
         """A node is about to leave."""
         self.pins.node_drains(node)
@@ -326,7 +334,10 @@ class C2S:
 
     def on_link_down(self, link: Link) -> None:
         """What went over it may or may not have arrived."""
-        self.pins.link_lost(link)
+        if self.links.pick('') is None:
+            self.pins.cut_off()
+        else:
+            self.pins.link_lost(link)
         self.returned.send_again()
 
     def congested(self) -> bool:

@@ -35,6 +35,9 @@ def take_session_frame(c2s: C2S, session: Session, frame: Route, said: Stanza, l
         if frame.epoch >= session.epoch:
             _close(c2s, session, frame, said, link)
         # Else an sm says it that the session has left: what it knows is old.
+    elif kind == vocabulary.LOST:
+        if frame.epoch >= session.epoch:
+            c2s.pins.attach_again(session)
     else:
         log.warn('{node} says {kind!r} about a session', node=frame.source, kind=kind)
 

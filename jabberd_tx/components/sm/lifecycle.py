@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 TRIES = 8
 # Sessions of a lost node that are ended in one turn.
 SLICE = 20
+# Lost nodes whose sessions are remembered, in case they come back.
+MOST_LOST = 16
 
 
 class Lifecycle:
@@ -36,6 +38,8 @@ class Lifecycle:
         self._sm, self._sessions, self._options = sm, sm.sessions, sm.options
         # c2s nodes that hold sessions, and the start of each that does.
         self._nodes: dict[str, bytes] = {}
+        # (node, incarnation) -> its sessions that were ended because it seemed to be gone.
+        self._lost: dict[tuple[str, bytes], list[Session]] = {}
 
     def take(self, frame: Route, stanza: Stanza) -> Coroutine[Any, Any, None] | None:
         """What a c2s says of a session; returns what is left to do."""
@@ -170,7 +174,12 @@ class Lifecycle:
     # ---- nodes
 
     def node_came(self, node: str, incarnation: bytes) -> bytes | None:
-        """The earlier start of a c2s whose sessions are lost, now that there is another one."""
+        """The earlier start of a c2s whose sessions are lost, now that there is another one.
+
+        One that was only out of sight still has its clients: it is told to attach their sessions again.
+        """
+        for session in self._lost.pop((node, incarnation), ()):
+            self._say(session, vocabulary.lost())
         earlier = self._nodes.get(node)
         if earlier is None or earlier == incarnation:
             return None
@@ -184,9 +193,16 @@ class Lifecycle:
         held: Sequence[Session] = list(await self._sessions.of_node(node, incarnation))
         if held:
             self.log.info('{node} is gone with {count} sessions', node=node, count=len(held))
+            self._lost[node, incarnation] = []
+            if len(self._lost) > MOST_LOST:
+                del self._lost[next(iter(self._lost))]
         for number, session in enumerate(held):
             closed = await self._sessions.close(session.stream, session.bare, session.epoch)
             if closed is not None:
+                if self._sm.links.instances(node).get(node) == incarnation:
+                    self._say(closed, vocabulary.lost())  # it is back already
+                else:
+                    self._lost.setdefault((node, incarnation), []).append(closed)
                 await self.gone(closed)
             if number % SLICE == SLICE - 1:
                 await deferLater(self._sm.reactor, 0, lambda: None)
