@@ -161,7 +161,7 @@ class Site:
         for process in self.processes.values():
             wait_for(f'{process.name} is ready', process.ready)
             if process.name.startswith(('sm', 'c2s')):
-                wait_for(f'{process.name} has its links', lambda process=process: process.metric('jabberd_links') >= 2)
+                wait_for(f'{process.name} has its links', lambda process=process: process.metric('jabberd_link_up') >= 2)
 
     def ctl(self, *arguments: str, stdin: str = '') -> subprocess.CompletedProcess[str]:
         """jabberd-ctl, as an operator would."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +44,20 @@ def connect(path: str, busy: float) -> sqlite3.Connection:
     return connection
 
 
+def write_ahead(connection: sqlite3.Connection, busy: float) -> None:
+    """Turn the file to WAL, which it then stays.  Where several processes do so at once, SQLite refuses instead of
+    waiting, whatever the connection's timeout: they wait here, `busy` seconds at most."""
+    deadline = time.monotonic() + busy
+    while True:
+        try:
+            connection.execute('PRAGMA journal_mode = WAL')
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.01 + 0.04 * random.random())
+
+
 class SqliteConnection:
     """Runs calls in transactions, and tells of each what it gave: its result, or the StorageError."""
 
@@ -50,7 +66,7 @@ class SqliteConnection:
         if path != MEMORY:
             make_private(path)
         self._connection = connect(path, busy)
-        self._connection.execute('PRAGMA journal_mode = WAL')
+        write_ahead(self._connection, busy)
         self._connection.execute(f'PRAGMA synchronous = {synchronous}')
         self._cursor = self._connection.cursor()
         self._statements = Statements(sqlite_dialect(paramstyle='named'))
