@@ -8,21 +8,28 @@ from __future__ import annotations
 
 WIDTH = 64
 _MASK = (1 << WIDTH) - 1
+_State = tuple[int, int]  # the highest number seen, and a bit for each of the 64 up to it
 
 
 class ReplayWindow:
-    """For each stream id: the highest number seen, and a bit for each of the 64 up to it."""
+    """Remembers no more than `most_streams` streams.
 
-    __slots__ = ('_most', '_streams')
+    They stand in two halves.  When the young one is full it becomes the old one, and what was old is
+    forgotten; a stream that says something is young again.  So a stream is forgotten only after
+    `most_streams` / 2 others have spoken since it did, and keeping that order costs nothing a mark.
+    """
+
+    __slots__ = ('_half', '_old', '_young')
 
     def __init__(self, most_streams: int = 4096) -> None:
-        """Streams that have said nothing for longest are forgotten beyond `most_streams`."""
-        self._streams: dict[bytes, tuple[int, int]] = {}
-        self._most = most_streams
+        self._young: dict[bytes, _State] = {}
+        self._old: dict[bytes, _State] = {}
+        self._half = max(most_streams // 2, 1)
 
     def seen(self, uid: bytes) -> bool:
         """Whether this uid was marked.  False for one too old to tell: passing on twice beats losing."""
-        state = self._streams.get(uid[:16])
+        stream = uid[:16]
+        state = self._young.get(stream) or self._old.get(stream)
         if state is None:
             return False
         behind = state[0] - int.from_bytes(uid[16:], 'big')
@@ -30,20 +37,25 @@ class ReplayWindow:
 
     def mark(self, uid: bytes) -> None:
         """Note that it was here."""
-        streams, stream = self._streams, uid[:16]
+        young, stream = self._young, uid[:16]
         number = int.from_bytes(uid[16:], 'big')
-        state = streams.get(stream)
+        state = young.get(stream)
         if state is None:
-            if len(streams) >= self._most:
-                del streams[next(iter(streams))]
-            streams[stream] = (number, 1)
-            return
+            state = self._old.pop(stream, None)
+            if len(young) >= self._half:
+                self._old = young
+                young = self._young = {}
+            if state is None:
+                young[stream] = (number, 1)
+                return
         ahead = number - state[0]
         if ahead > 0:
-            streams[stream] = (number, ((state[1] << ahead) | 1) & _MASK if ahead < WIDTH else 1)
+            state = (number, ((state[1] << ahead) | 1) & _MASK if ahead < WIDTH else 1)
         elif -ahead < WIDTH:
-            streams[stream] = (state[0], state[1] | 1 << -ahead)
+            state = (state[0], state[1] | 1 << -ahead)
+        young[stream] = state
 
     def forget(self, stream: bytes) -> None:
         """The stream is over."""
-        self._streams.pop(stream, None)
+        self._young.pop(stream, None)
+        self._old.pop(stream, None)
