@@ -152,7 +152,7 @@ def _values(section: Section, table: dict[str, Any], place: str, folder: Path) -
     values = section.defaults()
     for option in section.options:
         if option.path and option.default:
-            setattr(values, option.name, str(folder / option.check(option.default)))
+            setattr(values, option.name, os.path.normpath(folder / option.check(option.default)))
     for key, value in table.items():
         option_here = options.get(key)
         try:
@@ -166,7 +166,7 @@ def _values(section: Section, table: dict[str, Any], place: str, folder: Path) -
             value = option_here.check(copied(value))
         except ValueError as error:
             raise ConfigError(f'{place}.{key}: {error}') from None
-        setattr(values, option_here.name, str(folder / value) if option_here.path and value else value)
+        setattr(values, option_here.name, os.path.normpath(folder / value) if option_here.path and value else value)
     return values
 
 

@@ -47,6 +47,10 @@ class TurnClock:
         reactor.doIteration = turn
         return True
 
+    def forget(self) -> None:
+        """The longest turn so far, and the one that is going on, do not count: only now it serves."""
+        self.longest, self._last = 0.0, None
+
     def tick(self) -> None:
         """A turn is over, and the next one begins."""
         now = self._now()

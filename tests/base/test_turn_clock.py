@@ -34,6 +34,14 @@ class TurnClockTests(SynchronousTestCase):
         self.assertEqual(self.metrics.value('jabberd_turn_cpu_seconds'), 3)
         self.assertAlmostEqual(self.metrics.value('jabberd_turn_cpu_longest_seconds'), 0.03)
 
+    def test_what_was_before_the_start_is_forgotten(self):
+        for seconds in (0, 0.3):
+            self.tick(seconds)
+        self.clock.forget()
+        for seconds in (0.2, 0.001):
+            self.tick(seconds)
+        self.assertAlmostEqual(self.clock.longest, 0.001)
+
     def test_a_reactor_without_turns_is_left_alone(self):
         self.assertFalse(self.clock.start(Clock()))
 
