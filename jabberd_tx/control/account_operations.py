@@ -5,7 +5,7 @@ Passwords never come here: jabberd-ctl derives the verifiers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from jabberd_tx.control.admin import Operation
@@ -61,6 +61,18 @@ def account_operations(storage: Storage) -> Mapping[str, Operation]:
         'account.page': page,
         'account.put_many': put_many,
     }
+
+
+def kick_operation(kick: Callable[[str, str, str], Awaitable[int]]) -> Operation:
+    """For AdminSocket, over a session manager's kick(bare JID, stream error condition, text)."""
+
+    async def operation(owner: str, text: str = '') -> int:
+        if type(text) is not str:
+            raise AdminError('bad-request', 'expected text to be text')
+        # What a client is told whose account is cancelled (XEP-0077 §3.2).
+        return await kick(prepared(owner), 'not-authorized', text)
+
+    return operation
 
 
 def prepared(owner: Any) -> str:

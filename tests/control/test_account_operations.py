@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from jabberd_tx.control.account_operations import MOST_TOGETHER, account_operations, packed
+from jabberd_tx.control.account_operations import MOST_TOGETHER, account_operations, kick_operation, packed
 from jabberd_tx.control.admin_wire import AdminError
 from jabberd_tx.storage import accounts
 from jabberd_tx.storage.operations import StorageError
@@ -91,6 +91,22 @@ class AccountOperationsTests(TestCase):
         for pairs in (None, [JULIET], [[JULIET]], {}):
             self.refused('account.put_many', domain='example.net', pairs=pairs)
         self.refused('account.page', domain='example.net', after=b'', limit=1)
+
+    def test_kick_ends_sessions_of_an_account(self) -> None:
+        """With the stream error for it, and the text given; other owners than prepared bare JIDs are refused."""
+        kicked = []
+
+        async def kick(bare: str, condition: str, text: str) -> int:
+            kicked.append((bare, condition, text))
+            return 2
+
+        self.operations = {'kick': kick_operation(kick)}
+        self.assertEqual(self.ask('kick', owner=JULIET), 2)
+        self.assertEqual(self.ask('kick', owner=JULIET, text='gone'), 2)
+        self.assertEqual(kicked, [(JULIET, 'not-authorized', ''), (JULIET, 'not-authorized', 'gone')])
+        self.refused('kick', owner=JULIET + '/balcony')
+        self.refused('kick', owner=JULIET, text=5)
+        self.assertEqual(len(kicked), 2)
 
     def test_a_failing_database_is_told(self) -> None:
         """As storage said it."""

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from jabberd_tx.control.account_operations import account_operations
+from jabberd_tx.control.account_operations import account_operations, kick_operation
 from jabberd_tx.control.admin import AdminSocket
 from jabberd_tx.control.ctl.user_file import BadRow, Row, read_rows
 from jabberd_tx.control.options import socket_path
@@ -226,8 +226,8 @@ class RunningServerTests(TestCase):
         counted = {name: self.counted(name, call) for name, call in account_operations(self.storage).items()}
         self.listen('c2s-a7', counted)
         self.listen('router-a7', {})
-        self.listen('sm-a7', {'kick': self.kick})
-        self.listen('sm-b8', {'kick': self.kick})
+        self.listen('sm-a7', {'kick': kick_operation(self.kick)})
+        self.listen('sm-b8', {'kick': kick_operation(self.kick)})
 
     def listen(self, node: str, operations: dict[str, Any]) -> None:
         admin = AdminSocket(socket_path(self.site.admin, node), reactor, operations, self.site.admin)
@@ -241,9 +241,10 @@ class RunningServerTests(TestCase):
 
         return counting
 
-    async def kick(self, owner: str) -> int:
+    async def kick(self, owner: str, condition: str, text: str) -> int:
         # By then nobody can log in again.
         assert not await self.storage.run(accounts.exists, owner)
+        self.assertEqual((condition, text), ('not-authorized', 'the account has been deleted'))
         self.kicked.append(owner)
         return len(self.kicked)
 

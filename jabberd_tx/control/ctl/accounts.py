@@ -39,6 +39,9 @@ class Accounts(Protocol):
         """At most MOST_TOGETHER; how many are new."""
 
 
+_GONE = 'the account has been deleted'
+
+
 class AccountsOfServer:
     """Asks a process that has storage; tells every session manager of an account that is gone."""
 
@@ -62,7 +65,7 @@ class AccountsOfServer:
         if not self._ask('account.remove', owner=owner):
             return None
         try:
-            return sum([int(manager.ask('kick', owner=owner) or 0) for manager in self._session_managers])
+            return sum([int(manager.ask('kick', owner=owner, text=_GONE)) for manager in self._session_managers])
         except AdminError as error:
             raise AdminError(error.condition, f'{owner} is deleted, but may still be online: {error}') from None
 
