@@ -189,8 +189,12 @@ def test_an_upgrade_that_fails_changes_nothing(path: str, tmp_path: Path, monkey
 
 
 def test_processes_that_start_at_once_make_one_database(path: str) -> None:
-    """Each finds it ready or makes it; none fails."""
-    code = f'from jabberd_tx.storage.migrations import make_ready; make_ready({path!r})'
+    """Each finds it ready or makes it, and opens it; none fails."""
+    code = (
+        'from jabberd_tx.storage.migrations import make_ready\n'
+        'from jabberd_tx.storage.sql.connection import SqliteConnection\n'
+        f"make_ready({path!r}); SqliteConnection({path!r}, 'full', 20.0)"
+    )
     starting = [subprocess.Popen([sys.executable, '-c', code]) for _ in range(4)]
     assert [process.wait(60) for process in starting] == [0] * 4
     assert migrations.version_of(path) == migrations.HEAD
