@@ -29,6 +29,7 @@ class TurnClock:
         self.longest = 0.0
         self._now = now
         self._last: float | None = None
+        self._restore: Callable[[], None] = lambda: None
         self._observe = metrics.histogram('jabberd_turn_cpu_seconds', 'CPU time of a reactor turn.', BOUNDS).observe
         metrics.gauge('jabberd_turn_cpu_longest_seconds', 'The longest turn so far.', lambda: self.longest)
 
@@ -44,8 +45,17 @@ class TurnClock:
             self.tick()
             poll(timeout)
 
-        reactor.doIteration = turn
+        def restore() -> None:
+            # Another clock may have come on top: then this one goes on without being heard.
+            if reactor.doIteration is turn:
+                reactor.doIteration = poll
+
+        reactor.doIteration, self._restore = turn, restore
         return True
+
+    def stop(self) -> None:
+        """Measure this reactor's turns no more."""
+        self._restore()
 
     def forget(self) -> None:
         """The longest turn so far, and the one that is going on, do not count: only now it serves."""

@@ -72,6 +72,17 @@ class WithARealReactor(SynchronousTestCase):
         self.reactor.mainLoop()
         return clock
 
+    def test_after_stop_the_reactor_is_as_it_was(self):
+        before = self.reactor.doIteration
+        one, other = TurnClock(Metrics()), TurnClock(Metrics())
+        one.start(self.reactor)
+        other.start(self.reactor)
+        one.stop()
+        other.stop()
+        self.assertNotEqual(self.reactor.doIteration, before)
+        one.stop()
+        self.assertEqual(self.reactor.doIteration, before)
+
     def test_a_turn_that_computes_is_seen(self):
         def compute():
             end = time.thread_time() + 0.05
