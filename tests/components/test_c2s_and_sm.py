@@ -262,8 +262,8 @@ class Trusting:
 
 
 WHAT = (
-    'send', 'send', 'send', 'turn', 'turn', 'wait', 'cut', 'mend', 'mend', 'kill router', 'start router', 'kill sm', 'add sm',
-    'drain sm', 'stop c2s', 'add c2s', 'drop', 'come', 'come', 'stall',
+    'send', 'send', 'send', 'turn', 'turn', 'wait', 'cut', 'mend', 'mend', 'kill router', 'start router', 'kill sm',
+    'add sm', 'drain sm', 'stop c2s', 'add c2s', 'drop', 'come', 'come', 'stall',
 )  # fmt: skip
 
 

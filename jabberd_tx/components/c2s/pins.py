@@ -133,8 +133,8 @@ class Pins:
             self._repeat(session)
         return True
 
-    def bounced(self, frame: Bounce, session: Session) -> None:
-        """A frame of this session came back."""
+    def bounced(self, frame: Bounce, session: Session, link: Link) -> None:
+        """A frame of this session came back, by that link."""
         number = uid_number(frame.uid)
         if frame.epoch != session.epoch:
             return  # of an earlier pin, or an earlier question
@@ -144,6 +144,8 @@ class Pins:
             return
         if session.link is None or number not in session.unconfirmed:
             return
+        if not frame.source and link is not session.link:
+            return  # from a router that is not asked any more
         if frame.reason == BUSY:
             self._wait_for(session.pin, session)
         elif frame.reason == NO_LINK and self._take_other_link(session):

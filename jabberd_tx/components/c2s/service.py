@@ -298,7 +298,7 @@ class C2S:
             return
         session = self.sessions.get(uid[:16])
         if session is not None:
-            self.pins.bounced(frame, session)
+            self.pins.bounced(frame, session, link)
 
     def on_up(self, name: str, node: str, incarnation: bytes) -> None:
         """A node, or an sm of one of our domains, is there."""

@@ -10,7 +10,8 @@ from jabberd_tx.components.c2s.service import C2S, OPTIONS, ClientFactory
 from jabberd_tx.link import session as vocabulary
 from jabberd_tx.link.frames import Bounce, Confirm, Fanout, Route, Working, make_uid, uid_number
 from jabberd_tx.link.interfaces import Link
-from jabberd_tx.link.local import LocalLinks
+from jabberd_tx.routing.options import OPTIONS as ROUTER_OPTIONS
+from jabberd_tx.routing.router import Router
 from jabberd_tx.storage import accounts
 from jabberd_tx.testing import memory_transport
 from jabberd_tx.testing.client import XmppClient, run
@@ -18,6 +19,7 @@ from jabberd_tx.testing.network import Network
 from jabberd_tx.testing.storage import ImmediateStorage
 from jabberd_tx.xmpp.sasl import derive
 from jabberd_tx.xmpp.stanza import Stanza
+from tests.components.several_routers import SeveralLinks
 
 T = TypeVar('T')
 
@@ -44,7 +46,7 @@ class ScriptedSm:
     bounced, confirmed   what came back, and the uids that c2s has confirmed
     """
 
-    def __init__(self, links: LocalLinks) -> None:
+    def __init__(self, links: Any) -> None:
         self.links = links
         self.starts: bool | str = True
         self.confirms = True
@@ -165,16 +167,30 @@ class ScriptedSm:
     def on_link_down(self, link: Link) -> None:
         pass
 
+    def on_path_lost(self, name: str, node: str, link: Link) -> None:
+        pass
+
     def congested(self) -> bool:
         return False
 
 
 class Site:
-    """A router, a c2s and sms on one clock.  `options` are those of c2s."""
+    """A router (or two: r1 and r2), a c2s and sms on one clock.  `options` are those of c2s."""
 
-    def __init__(self, sms: int = 1, coded: bool = False, domains: tuple[str, ...] = (DOMAIN,), **options: Any) -> None:
+    def __init__(
+        self,
+        sms: int = 1,
+        coded: bool = False,
+        domains: tuple[str, ...] = (DOMAIN,),
+        routers: int = 1,
+        **options: Any,
+    ) -> None:
         self.network = Network(coded=coded)
         self.clock = self.network.clock
+        self.routers: dict[str, Any] = {}
+        if routers > 1:
+            names = [f'r{n}' for n in range(1, routers + 1)]
+            self.routers = {name: self._router(name) for name in names}
         self.clock.getThreadPool = Threads  # type: ignore[attr-defined]
         self.clock.callFromThread = lambda call, *arguments: self.clock.callLater(0, call, *arguments)  # type: ignore[attr-defined]
         self.storage = ImmediateStorage()
@@ -182,13 +198,16 @@ class Site:
             self.storage.run(accounts.put, f'{user}@{DOMAIN}', CREDENTIALS)
         values = self.values(**options)
         self.sms = [self.add_sm(f'sm-{n}') for n in range(1, sms + 1)]
-        self.links = self.network.links('c2s-1')
+        self.links = self.new_links('c2s-1')
         self.c2s = C2S(
             self.links, self.storage, domains, values, self.clock, self.network.turn, self.network.metrics, None
         )
         self.links.start()
         self.c2s.start()
         self.network.settle()
+
+    def _router(self, name: str) -> Router:
+        return Router(name, self.clock, self.network.turn, ROUTER_OPTIONS.defaults(), self.network.metrics)
 
     @staticmethod
     def values(**options: Any) -> SimpleNamespace:
@@ -203,8 +222,14 @@ class Site:
     def sm(self) -> ScriptedSm:
         return self.sms[0]
 
+    def new_links(self, node: str) -> Any:
+        """To all routers."""
+        if self.routers:
+            return SeveralLinks(node, self.routers, self.network.turn)
+        return self.network.links(node)
+
     def add_sm(self, node: str) -> ScriptedSm:
-        return ScriptedSm(self.network.links(node))
+        return ScriptedSm(self.new_links(node))
 
     def connect(self, user: str = 'romeo', host: str = '127.0.0.1', domain: str = DOMAIN) -> XmppClient:
         """A client that is connected and has said nothing yet."""
@@ -252,3 +277,19 @@ def message(n: int, sender: str = 'juliet@example.net/j', to: str = 'romeo@examp
 def chat(n: int, to: str = 'juliet@example.net') -> str:
     """A chat message as a client sends it."""
     return f"<message to='{to}' type='chat' id='c{n}'><body>{n}</body></message>"
+
+
+def pinned(site: Site, client: XmppClient) -> ScriptedSm:
+    """The sm that has a client's session."""
+    return next(sm for sm in site.sms if sm.links.node == site.session(client).pin.node)
+
+
+def other(site: Site, sm: ScriptedSm) -> ScriptedSm:
+    """The sm that is not this one."""
+    return next(one for one in site.sms if one is not sm)
+
+
+def route_of(site: Site, client: XmppClient) -> tuple[str, str]:
+    """The router that a client's frames take, and the other one."""
+    name = site.session(client).link.name
+    return name, next(one for one in site.routers if one != name)

@@ -1,29 +1,16 @@
-"""Sessions and the sms that they are pinned to: what happens when an sm, a link or a router goes."""
+"""Sessions and the sms that they are pinned to: what happens when an sm dies, drains or is busy."""
 
 from __future__ import annotations
 
-import random
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from jabberd_tx.components.c2s.pins import SLICE
 from jabberd_tx.link import session as vocabulary
 from jabberd_tx.link.frames import CLIENT, MOVED, NO_SESSION, NOT_MINE, REPEAT, Route
-from jabberd_tx.testing.client import XmppClient
 from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp.jid import parse
 from jabberd_tx.xmpp.stanza import Stanza
-from tests.components.c2s.c2s_support import ScriptedSm, Site, chat, message
-
-
-def pinned(site: Site, client: XmppClient) -> ScriptedSm:
-    """The sm that has a client's session."""
-    return next(sm for sm in site.sms if sm.links.node == site.session(client).pin.node)
-
-
-def other(site: Site, sm: ScriptedSm) -> ScriptedSm:
-    return next(one for one in site.sms if one is not sm)
+from tests.components.c2s.c2s_support import ScriptedSm, Site, chat, message, other, pinned
 
 
 def frames_of(frames: list[Route], client_session: bytes) -> list[Route]:
@@ -303,70 +290,6 @@ def test_the_only_sm_keeps_its_sessions_though_it_drains() -> None:
     assert site.sm.numbers == [1, 2, 3, 4, 5] and site.sm.kinds().count('attach') == 1
 
 
-# ---- links
-
-
-def test_when_its_link_is_lost_a_session_repeats_what_was_unconfirmed_over_another_to_the_same_sm() -> None:
-    site = Site()
-    client = site.login()
-    site.sm.confirms = False
-    client.send(chat(1) + chat(2))
-    site.settle()
-    site.links.stop()
-    site.settle()
-    client.send(chat(3))
-    site.advance(20)
-    assert site.sm.numbers == [1, 2]
-    site.links.start()
-    site.settle()
-    assert site.sm.numbers == [1, 2, 1, 2, 3]
-    assert [frame.flags & REPEAT for frame in site.sm.frames] == [0, 0, 1, 1, 1]
-    assert site.sm.kinds() == ['start'], 'it stays where it is'
-
-
-def test_a_client_may_log_in_while_there_is_no_link_and_wait() -> None:
-    site = Site()
-    site.links.stop()
-    client = site.connect()
-    site.run(client.open())
-    site.run(client.authenticate())
-    site.run(client.open())
-    client.send(f"<iq type='set' id='b'><bind xmlns='{ns.BIND}'/></iq>")
-    site.settle()
-    site.advance(2)
-    site.links.start()
-    site.settle()
-    assert site.run(client.stanza('iq')).attrs['type'] == 'result'
-
-
-def test_the_end_of_a_session_waits_for_a_link_too() -> None:
-    site = Site()
-    client = site.login()
-    site.links.stop()
-    site.settle()
-    client.send(chat(1))
-    site.settle()
-    client.drop()
-    site.advance(5)
-    site.links.start()
-    site.settle()
-    assert site.sm.numbers == [1] and site.sm.kinds() == ['start', 'end'] and not site.c2s.sessions
-
-
-def test_a_session_that_is_over_is_given_up_when_no_sm_ever_takes_it() -> None:
-    site = Site(linger_timeout=60)
-    client = site.login()
-    site.sm.links.stop()
-    site.settle()
-    client.send(chat(1))
-    site.settle()
-    client.drop()
-    site.advance(50)
-    assert len(site.c2s.sessions) == 1
-    site.advance(30)
-    assert not site.c2s.sessions
-
-
 # ---- busy
 
 
@@ -388,67 +311,6 @@ def test_a_busy_sm_gets_everything_later_and_in_order_and_its_clients_wait() -> 
     assert not site.session(client).unconfirmed
 
 
-# ---- IQs that wait for an answer
-
-
-def test_an_unanswered_get_is_asked_again_and_an_unanswered_set_fails_when_the_sm_dies() -> None:
-    site = Site(sms=2)
-    client = site.login()
-    first = pinned(site, client)
-    query = "<query xmlns='jabber:iq:roster'/>"
-    client.send(
-        f"<iq type='get' id='g'>{query}</iq><iq type='set' id='s' to='romeo@example.net'>{query}</iq>"
-        f"<iq type='get' id='done' to='example.net'>{query}</iq><iq type='get' id='other' to='juliet@example.net/x'/>"
-    )
-    site.settle()
-    site.deliver(client, Stanza('iq', {'type': 'result', 'id': 'done', 'to': client.jid}), first)
-    client.take_stanzas()
-    first.links.stop()
-    site.settle()
-    second = other(site, first)
-    assert second.numbers == [1] and second.frames[0].flags & REPEAT
-    assert second.stanzas[0].attrs['id'] == 'g' and second.frames[0].dest == second.links.node
-    (answer,) = client.take_stanzas('iq')
-    assert (answer.attrs['id'], answer.attrs['type']) == ('s', 'error')
-    assert b"type='wait'" in answer.inner and b'internal-server-error' in answer.inner
-    # And only once each, unless a link is lost before the answer.
-    site.links.stop()
-    site.links.start()
-    site.settle()
-    assert second.numbers == [1, 1] and not client.take_stanzas('iq')
-    site.deliver(client, Stanza('iq', {'type': 'result', 'id': 'g', 'to': client.jid}), second)
-    assert site.session(client).iqs is None
-
-
-def test_an_unconfirmed_set_is_repeated_and_its_answer_waited_for() -> None:
-    site = Site(sms=2)
-    client = site.login()
-    first = pinned(site, client)
-    first.confirms = False
-    client.send("<iq type='set' id='s'><query xmlns='jabber:iq:roster'/></iq>")
-    site.settle()
-    first.links.stop()
-    site.settle()
-    second = other(site, first)
-    assert second.numbers == [1] and not client.take_stanzas('iq')
-    site.links.stop()
-    site.links.start()
-    site.settle()
-    assert not client.take_stanzas('iq'), 'the sm that has it is alive'
-
-
-def test_what_is_kept_of_unanswered_iqs_is_bounded() -> None:
-    site = Site(sms=2)
-    client = site.login()
-    for n in range(100):
-        client.send(f"<iq type='get' id='{n}'><query xmlns='jabber:iq:roster'/></iq>")
-        site.settle()
-    first = pinned(site, client)
-    first.links.stop()
-    site.settle()
-    assert other(site, first).numbers == list(range(85, 101))
-
-
 # ---- many
 
 
@@ -458,7 +320,7 @@ def test_many_sessions_move_a_slice_at_a_time() -> None:
     session = site.session(clients[0])
     for _ in range(3 * SLICE):
         # More sessions than there are clients: the same ones would do as well, were they others.
-        copy = type(session)(site.c2s, session.conn, type(parse_bare())('romeo', 'example.net'), 'x', None)
+        copy = type(session)(site.c2s, session.conn, parse('romeo@example.net'), 'x', None)
         copy.phase, copy.pin, copy.jid, copy.link = session.phase, session.pin, 'romeo@example.net/x', session.link
         site.c2s.sessions[copy.stream] = copy
     first = pinned(site, clients[0])
@@ -470,110 +332,3 @@ def test_many_sessions_move_a_slice_at_a_time() -> None:
         assert len(second.said) - seen <= SLICE
         seen = len(second.said)
     assert seen == 30 + 3 * SLICE and turns > 3
-
-
-def parse_bare() -> object:
-    from jabberd_tx.xmpp.jid import parse
-
-    return parse('romeo@example.net')
-
-
-# ---- anything in any order
-
-
-class Trial:
-    """Clients that send numbered messages while sms and links come and go; every sm settles what reaches it."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-        self.site = Site(sms=2)
-        self.clients = [self.site.login('romeo', 'a', acks=True), self.site.login('juliet', 'b', acks=True)]
-        self.streams = [self.site.session(client).stream for client in self.clients]
-        self.sent = [0, 0]
-        self.dead: list[ScriptedSm] = []
-        self.linked = True
-        self.born = 2
-
-    def step(self, what: str) -> None:
-        site, rng = self.site, self.random
-        alive = [sm for sm in site.sms if sm not in self.dead]
-        if what == 'send':
-            who = rng.randrange(2)
-            for _ in range(rng.randrange(1, 20)):
-                self.sent[who] += 1
-                self.clients[who].send(chat(self.sent[who]))
-        elif what == 'kill' and alive:
-            sm = rng.choice(alive)
-            self.dead.append(sm)
-            sm.links.stop()
-        elif what == 'spawn':
-            self.born += 1
-            site.sms.append(site.add_sm(f'sm-{self.born}'))
-        elif what == 'drain' and alive:
-            rng.choice(alive).links.drain()
-        elif what == 'unlink' and self.linked:
-            self.linked = False
-            site.links.stop()
-        elif what == 'link' and not self.linked:
-            self.linked = True
-            site.links.start()
-        elif what == 'withhold' and alive:
-            rng.choice(alive).confirms = False
-        elif what == 'confirm':
-            for sm in alive:
-                sm.confirms = True
-                sm.confirm()
-        elif what == 'turn':
-            for _ in range(rng.randrange(1, 6)):
-                site.network.turn_once()
-        elif what == 'wait':
-            site.advance(rng.random() * 3)
-
-    def check(self) -> None:
-        """Give everything time: then each stanza has settled, and each sm has seen each stream in order."""
-        site = self.site
-        if not self.linked:
-            site.links.start()
-        site.sms.append(site.add_sm('sm-last'))
-        for _ in range(20):
-            for sm in site.sms:
-                if sm not in self.dead:
-                    sm.confirms = True
-                    sm.confirm()
-            site.advance(3)
-        for client, stream, sent in zip(self.clients, self.streams, self.sent, strict=True):
-            assert not client.error and not site.c2s.sessions[stream].unconfirmed
-            client.ask()
-            site.settle()
-            assert client.acked == sent
-            for sm in site.sms:
-                numbers = list(dict.fromkeys(frame.uid[16:] for frame in frames_of(sm.frames, stream)))
-                assert numbers == sorted(numbers), 'first sights in order'
-            seen = {frame.uid for sm in site.sms for frame in frames_of(sm.frames, stream)}
-            assert len(seen) == sent, 'nothing lost'
-
-
-WHAT = (
-    'send',
-    'send',
-    'kill',
-    'spawn',
-    'drain',
-    'unlink',
-    'link',
-    'link',
-    'withhold',
-    'confirm',
-    'turn',
-    'turn',
-    'wait',
-)
-
-
-@settings(max_examples=30)
-@given(st.integers(0, 1 << 30), st.lists(st.sampled_from(WHAT), max_size=25))
-def test_whatever_goes_and_comes_nothing_accepted_is_lost_and_order_is_kept(seed: int, steps: list[str]) -> None:
-    trial = Trial(seed)
-    for what in steps:
-        trial.step(what)
-    trial.check()
