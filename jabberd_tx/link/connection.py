@@ -47,8 +47,8 @@ class Side(Protocol):
     def on_open(self, peer: Hello) -> None:
         """Both sides have proved themselves.  FrameError refuses it."""
 
-    def before_write(self) -> None:
-        """Frames are about to leave, or `flush_soon` was called: what else is there to send?"""
+    def before_write(self, last: bool) -> None:
+        """Frames are about to leave, or `flush_soon` was called: what else is there to send?  `last`: or never."""
 
     def on_closing(self) -> None:
         """Once; after it nothing is sent or taken any more.  May be called from within `send`."""
@@ -148,7 +148,7 @@ class LinkConnection(TwistedProtocol):
             return done
         self._waiting.append(done)
         if not self.closing:
-            self._side.before_write()
+            self._side.before_write(True)
             self._close(Error('closed', 'closed by this side'))
         return done
 
@@ -291,7 +291,7 @@ class LinkConnection(TwistedProtocol):
 
     def _flush(self) -> None:
         if not self.closing:
-            self._side.before_write()
+            self._side.before_write(False)
         self._due = False
         self._write_out()
 

@@ -25,8 +25,8 @@ OPTIONS = Section(
            high=600),
     Option('connect_timeout', float, 5.0, 'How long an attempt to connect to a router may take.', unit='s', low=0.1,
            high=600),
-    Option('confirm_delay', float, 0.005, 'How long confirmations may wait for other frames, or each other, to leave '
-           'with. 0: to the end of the reactor turn.', unit='s', low=0, high=0.5),
+    Option('confirm_delay', float, 0.02, 'How long a confirmation may wait for others, so that fewer frames wake fewer '
+           'processes. 0: to the end of the reactor turn.', unit='s', low=0, high=0.5),
     Option('outbound_limit', int, 64 * MIB, 'A link is cut when so much waits to be sent over it.', unit='bytes',
            low=2 * MIB, high=1 << 34),
     Option('backoff_initial', float, 0.1, 'The wait before a lost router is tried again; it doubles with each failure.',

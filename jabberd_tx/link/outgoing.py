@@ -29,8 +29,11 @@ from jabberd_tx.link.frames import (
 from jabberd_tx.link.interfaces import Component
 from jabberd_tx.xmpp.stanza import Stanza
 
-# uids in one CONFIRM: they are sent, without waiting for more, when there are so many for one node.
+# Confirmations are sent without waiting for more when there are so many for one node …
 MOST_CONFIRMS = 512
+# … and ride along with other frames when there are so many in all.  Fewer make the router write to, and wake, each
+# node that they are for, once more than need be.
+RIDE_ALONG = 16
 # What a router may say of who is there, before it says that that was all.
 MOST_NEWS = 1_000_000
 
@@ -80,6 +83,7 @@ class RouterLink:
         self._longest = options.frame_limit + 4
         self._credit = CreditGrants(options.credit, self._send_credit, component.congested, clock)
         self._confirms: dict[str, Confirm] = {}
+        self._gathered = 0  # uids in them; at least RIDE_ALONG when they are due
         self._confirm_delay = options.confirm_delay
         self._confirm_timer: IDelayedCall | None = None
         self._news: list[Present | Drain] | None = []
@@ -130,8 +134,9 @@ class RouterLink:
         if gathered is None:
             gathered = self._gather(node)
         gathered.uids.append(uid)
+        self._gathered += 1
         if len(gathered.uids) == MOST_CONFIRMS:
-            self.connection.flush_soon()
+            self._confirms_are_due()
 
     def failed(self, node: str, uid: bytes, sessions: list[bytes]) -> None:
         """Likewise."""
@@ -140,8 +145,9 @@ class RouterLink:
             gathered = self._gather(node)
         gathered.uids.append(uid)
         gathered.failed.extend([(uid, session) for session in sessions])
+        self._gathered += 1
         if len(gathered.failed) >= MOST_CONFIRMS:
-            self.connection.flush_soon()
+            self._confirms_are_due()
 
     def bind(self, name: str, options: dict[str, object]) -> None:
         """Ask the router for the name."""
@@ -150,15 +156,19 @@ class RouterLink:
     def _gather(self, node: str) -> Confirm:
         gathered = self._confirms[node] = Confirm(node, self._pool.node, [], [])
         if not self._confirm_delay:
-            self.connection.flush_soon()
+            self._confirms_are_due()
         elif self._confirm_timer is None:
-            self._confirm_timer = self._clock.callLater(self._confirm_delay, self._confirms_are_due)
+            self._confirm_timer = self._clock.callLater(self._confirm_delay, self._confirm_time)
         return gathered
 
-    def _confirms_are_due(self) -> None:
+    def _confirm_time(self) -> None:
         self._confirm_timer = None
         if self._confirms:
-            self.connection.flush_soon()
+            self._confirms_are_due()
+
+    def _confirms_are_due(self) -> None:
+        self._gathered = max(self._gathered, RIDE_ALONG)
+        self.connection.flush_soon()
 
     def _send_credit(self, size: int) -> None:
         self.connection.send(encode(Credit(size)))
@@ -181,10 +191,11 @@ class RouterLink:
         self._sync_timer = None
         self.connection.fail('timeout', 'the list of who is there has no end')
 
-    def before_write(self) -> None:
-        """Confirmations ride along."""
-        if self._confirms:
+    def before_write(self, last: bool) -> None:
+        """Confirmations ride along, if there are enough of them, or they have waited for long enough."""
+        if self._gathered >= RIDE_ALONG or last:
             confirms, self._confirms = self._confirms, {}
+            self._gathered = 0
             for frame in confirms.values():
                 self.connection.send(encode(frame))
 

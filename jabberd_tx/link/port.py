@@ -74,7 +74,7 @@ class ComponentPort:
         self._switch.attach(self)
         self.send(Present(server.node, server.node, server.incarnation, True))
 
-    def before_write(self) -> None:
+    def before_write(self, last: bool) -> None:
         """A router has nothing to add."""
 
     def on_closing(self) -> None:

@@ -43,7 +43,7 @@ class RecordingSide:
     def on_open(self, peer: Hello) -> None:
         self.events.append('open')
 
-    def before_write(self) -> None:
+    def before_write(self, last: bool) -> None:
         words, self.last_words = self.last_words, []
         for data in words:
             self.connection.send(data)
