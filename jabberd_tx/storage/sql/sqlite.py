@@ -4,6 +4,10 @@ Theory of operation.  `run` puts a request on a queue that the thread waits on. 
 up to a bound, runs it as one transaction, commits once, and hands all the results back to the reactor with one call:
 while it commits, the next group gathers.  Requests are run, and their results given, in the order they were asked.
 
+A commit is synced to the disk by default: shared by a group it is cheap (on an SSD 0.4 ms for 32 writes, 3 µs of CPU
+more for each), and a message that was confirmed as stored survives a power failure too.  Reads wait for the commit
+before them; a second thread for them is worth its while only where a sync takes longer than a login may.
+
 A request that waits or runs for longer than the timeout is given up by the reactor's side: the thread skips it if it
 has not begun it; if it has, it may yet be carried out, and its result goes nowhere.
 """
