@@ -129,16 +129,18 @@ class Stanza:
         """
         try:
             name, attrs, inner, children = loads(packed)
-            # join raises for anything that is not str
-            ''.join(attrs)
-            ''.join(attrs.values())
+            for key, value in attrs.items():
+                if key.__class__ is not str or value.__class__ is not str:
+                    raise ValueError('attributes are not text')
             notes = []
             position = 0
-            for ns, local, start, end in children:
-                if not position <= start < end or type(start) is not int or type(end) is not int:
+            for child in children:
+                ns, local, start, end = child
+                if ns.__class__ is not str or local.__class__ is not str or start.__class__ is not int:
+                    raise ValueError('wrong types in a child')
+                if not position <= start < end or end.__class__ is not int:
                     raise ValueError('children out of order')
-                ns + local + ''
-                notes.append(_new(Child, (ns, local, start, end)))
+                notes.append(_new(Child, child))
                 position = end
             if type(name) is not str or type(attrs) is not dict or type(inner) is not bytes:
                 raise ValueError('wrong types')
