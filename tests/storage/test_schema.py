@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -186,15 +184,3 @@ def test_an_upgrade_that_fails_changes_nothing(path: str, tmp_path: Path, monkey
         migrations.upgrade(path)
     assert migrations.version_of(path) == '0001'
     assert 'later' not in names_in(path)
-
-
-def test_processes_that_start_at_once_make_one_database(path: str) -> None:
-    """Each finds it ready or makes it, and opens it; none fails."""
-    code = (
-        'from jabberd_tx.storage.migrations import make_ready\n'
-        'from jabberd_tx.storage.sql.connection import SqliteConnection\n'
-        f"make_ready({path!r}); SqliteConnection({path!r}, 'full', 20.0)"
-    )
-    starting = [subprocess.Popen([sys.executable, '-c', code]) for _ in range(4)]
-    assert [process.wait(60) for process in starting] == [0] * 4
-    assert migrations.version_of(path) == migrations.HEAD
