@@ -18,7 +18,7 @@ PYTEST = $(BIN)/python -m pytest
 DEBIAN_PYTHON = /usr/bin/python3
 
 .DELETE_ON_ERROR:
-.PHONY: run test check fuzz bench docs lock lint debian clean
+.PHONY: run test check unit fuzz bench docs lock lint debian clean
 
 run: $(VENV)/run.done
 	scripts/run $(VENV) $(CONFIG)
@@ -27,7 +27,10 @@ test: debian lint $(NPM)
 	scripts/test-wire $(VENV) $(DEBIAN_PYTHON)
 	HYPOTHESIS_PROFILE=test $(PYTEST) -q
 
-check: lint
+check: $(VENV)/test.done
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
+
+unit: $(VENV)/test.done
 	HYPOTHESIS_PROFILE=check $(PYTEST) -q -m 'not system'
 
 fuzz: $(VENV)/test.done
@@ -42,7 +45,7 @@ docs: $(VENV)/run.done
 lint: $(VENV)/test.done
 	$(BIN)/ruff check --quiet $(LINTED)
 	$(BIN)/mypy
-	$(BIN)/lint-imports --quiet
+	$(BIN)/lint-imports --no-logo
 
 debian:
 	scripts/debian-packages tests/system/debian-packages.txt
