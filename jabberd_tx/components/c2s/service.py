@@ -113,6 +113,7 @@ class C2S:
         self.closing: dict[ClientConnection, None] = {}
         self.hot: list[ClientConnection] = []
         self.unasked: list[Outbox] = []
+        self._unanswered: dict[Session, None] = {}
         self.tick = 1
         self.stopping = False
         self.ports: list[IListeningPort] = []
@@ -185,6 +186,17 @@ class C2S:
     def bindings(self, conn: ClientConnection) -> dict[str, bytes]:
         """The stream's channel binding data."""
         return bindings(conn.transport) if conn.secure else {}
+
+    def answer_soon(self, session: Session) -> None:
+        """The client has asked for an ack: it is told at the end of the turn, when more may be confirmed."""
+        if not self._unanswered:
+            self.turn.at_end(self._answer)
+        self._unanswered[session] = None
+
+    def _answer(self) -> None:
+        sessions, self._unanswered = self._unanswered, {}
+        for session in sessions:
+            session.answer_request()
 
     def tick_after(self, seconds: float) -> int:
         """The tick that is not before so many seconds from now."""

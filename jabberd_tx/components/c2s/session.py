@@ -66,12 +66,13 @@ class Session(Outbox):
     presence     the last broadcast presence, packed; b'' while unavailable
     iqs          IQs that wait for an answer
     resource     that the client wants, while STARTING
+    returns      the stream is over, and what comes for it is given back, in order with what was not acked
     """
 
     __slots__ = (
         'asked_over', 'bare', 'big', 'big_bytes', 'conn', 'domain', 'ended_at', 'epoch', 'floor', 'full',
         'generation', 'iqs', 'jid', 'lang', 'link', 'number', 'owed', 'phase', 'pin', 'presence', 'queued',
-        'resource', 'since', 'unconfirmed',
+        'resource', 'returns', 'since', 'unconfirmed',
     )  # fmt: skip
 
     def __init__(self, c2s: C2S, conn: ClientConnection, who: Jid, resource: str, lang: str | None) -> None:
@@ -80,6 +81,7 @@ class Session(Outbox):
         self.jid = self.bare = who.bare
         self.domain = who.domain
         self.resource = resource
+        self.returns = False
         self.lang = lang
         self.number = 0
         self.floor = 1
@@ -228,8 +230,7 @@ class Session(Outbox):
         name = event.name
         counters = self.acks
         if name == 'r' and counters is not None:
-            self.write(counters.answer(self.floor - 1))
-            self.owed = self.number if self.number >= self.floor else 0
+            self.c2s.answer_soon(self)
         elif name == 'a' and counters is not None:
             try:
                 self.take_ack(event)
@@ -244,6 +245,12 @@ class Session(Outbox):
             self.write(acks.failed('unexpected-request'))
         else:
             self.fail('unsupported-stanza-type', 'not expected here')
+
+    def answer_request(self) -> None:
+        """Tell the client what is confirmed; if that is not all that it has sent, once more when it is."""
+        if self.acks is not None:
+            self.owed = self.number if self.number >= self.floor else 0
+            self.write(self.acks.answer(self.floor - 1))
 
     def last_ack(self) -> None:
         """Tell the client what is confirmed."""
@@ -334,7 +341,10 @@ class Session(Outbox):
         if conn is None:
             return
         c2s = self.c2s
-        returned = self.let_go()
+        self.returns = self.acks is not None
+        # Before the end: the user's next session gets its messages after these.
+        for message in self.let_go():
+            self.give_back(message)
         self.full = False
         self.iqs = None
         self.ended_at = c2s.tick
@@ -346,17 +356,11 @@ class Session(Outbox):
         self.unconfirmed[number] = frame
         c2s.ended(self)
         c2s.pins.send(self, frame)
-        for message in returned:
-            c2s.returned.add(
-                message._replace(
-                    dest=self.domain,
-                    key=self.bare,
-                    source=c2s.node,
-                    epoch=self.epoch,
-                    hops=HOPS,
-                    flags=RETURNED | REPEAT,
-                )  # fmt: skip
-            )
+
+    def give_back(self, message: Route) -> None:
+        """A message that the client did not get, or did not ack, goes back to an sm, after those before it."""
+        changes = {'dest': self.domain, 'key': self.bare, 'source': self.c2s.node, 'epoch': self.epoch}
+        self.c2s.returned.add(message._replace(hops=HOPS, flags=RETURNED | REPEAT, **changes))
 
     def cool(self) -> None:
         """The client has become quiet: give back what only a busy one needs."""

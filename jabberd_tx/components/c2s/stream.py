@@ -19,7 +19,7 @@ send before it has logged in is bounded in bytes and in seconds (`deadline`, loo
 from __future__ import annotations
 
 import secrets
-from enum import Enum
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from jabberd_tx.components.c2s.service import C2S
 
 
-class State(Enum):
+class State(IntEnum):
     """See the module's text."""
 
     HEADER, CHOICE, EXCHANGE, BINDING, STARTING, OVER = range(6)

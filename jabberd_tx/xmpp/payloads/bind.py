@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from twisted.words.xish.domish import Element
 
 from jabberd_tx.xmpp import ns
@@ -10,6 +12,11 @@ from jabberd_tx.xmpp.stanza import Stanza
 from jabberd_tx.xmpp.writer import escape
 
 FEATURE = f"<bind xmlns='{ns.BIND}'/>".encode()
+
+# What nearly all clients send is read without a tree.
+_PLAIN = re.compile(
+    rb'<bind xmlns=(["\'])%b\1>\s*<resource>([^<&\r]*)</resource>\s*</bind>' % re.escape(ns.BIND).encode()
+)
 
 
 def wanted(stanza: Stanza) -> str | None:
@@ -24,6 +31,9 @@ def wanted(stanza: Stanza) -> str | None:
         return None
     if child.end - child.start <= len(FEATURE):  # too short to hold a resource
         return ''
+    plain = _PLAIN.fullmatch(stanza.inner)
+    if plain is not None:
+        return plain[2].decode()
     bind = next(stanza.element.elements(ns.BIND, 'bind'))
     resources: list[Element] = list(bind.elements(ns.BIND, 'resource'))
     if len(resources) > 1:
