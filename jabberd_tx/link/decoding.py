@@ -52,7 +52,7 @@ class Malformed(NamedTuple):
 
 
 def _refuse(*_: Any) -> Any:
-    # Tags can stand for what takes long to make (2 ** 10 ** 9); frames have none.
+    # A tag makes something else of what stands in a field, at a cost that its sender chooses; frames have none.
     raise ValueError('a CBOR tag')
 
 

@@ -10,6 +10,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from jabberd_tx.base.flush import listen_tcp
+from jabberd_tx.base.metrics import Counters, Metrics
 from jabberd_tx.base.turn import Turn
 from jabberd_tx.link.auth import Handshake
 from jabberd_tx.link.connection import LinkConnection
@@ -25,19 +26,29 @@ LOG_FAILURES_EVERY = 10.0
 class LinkServer(Factory):
     """All links of a router.
 
-    ports      the links that are attached
-    refused    how many were turned away: too many, or not authenticated
+    ports    the links that are attached
+    refused  counts those that were turned away: too many, or not authenticated
     """
 
     noisy = False
     log = Logger()
 
     def __init__(
-        self, switch: Switch, node: str, incarnation: bytes, options: Any, reactor: Any, turn: Turn, tls: Any
+        self,
+        switch: Switch,
+        node: str,
+        incarnation: bytes,
+        options: Any,
+        reactor: Any,
+        turn: Turn,
+        tls: Any = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.switch, self.node, self.incarnation, self.turn = switch, node, incarnation, turn
         self.ports: set[ComponentPort] = set()
-        self.refused = 0
+        self.refused = Counters('jabberd_link_refused', 'Links that a router turned away.')
+        if metrics is not None:
+            metrics.add(self.refused)
         self.listener: IListeningPort
         self._options, self._reactor, self._tls = options, reactor, tls
         self._all: set[ComponentPort] = set()  # attached, proving themselves, or closing
@@ -78,7 +89,7 @@ class LinkServer(Factory):
 
     def _refuse(self, why: str, peer: Any) -> None:
         """Count it; log it unless the same was logged just now."""
-        self.refused += 1
+        self.refused.total += 1
         now = self._reactor.seconds()
         if now - self._logged.get(why, -LOG_FAILURES_EVERY) >= LOG_FAILURES_EVERY:
             if len(self._logged) > 100:
@@ -93,13 +104,21 @@ class LinkServer(Factory):
 
 
 def listen(
-    host: str, port: int, switch: Switch, node: str, incarnation: bytes, options: Any, reactor: Any, turn: Turn
+    host: str,
+    port: int,
+    switch: Switch,
+    node: str,
+    incarnation: bytes,
+    options: Any,
+    reactor: Any,
+    turn: Turn,
+    metrics: Metrics | None = None,
 ) -> LinkServer:
     """Take links on a TCP port (0: any free one; `.listener.getHost().port` tells) for a router.
 
     ConfigError when there is no secret, or no TLS on an address beyond this machine; CannotListenError.
     """
     check_secret(options)
-    server = LinkServer(switch, node, incarnation, options, reactor, turn, listening_tls(options, host))
+    server = LinkServer(switch, node, incarnation, options, reactor, turn, listening_tls(options, host), metrics)
     server.listener = listen_tcp(reactor, turn, port, server, interface=host)
     return server

@@ -117,7 +117,7 @@ class Rig:
             setattr(values, name, value)
         self.switch = NotingSwitch()
         turn = Turn(self.clock)
-        self.server = LinkServer(self.switch, 'router-1', b'r' * 16, values, self.clock, turn, None)
+        self.server = LinkServer(self.switch, 'router-1', b'r' * 16, values, self.clock, turn)
 
     def settle(self) -> None:
         for _ in range(20):
@@ -259,7 +259,7 @@ def test_a_wrong_secret_attaches_nothing_and_is_logged_once_in_a_while(logged):
         peer.say(*peer.handshake.take(peer.take()[0]))
         assert [error.condition for error in peer.take()] == ['not-authorized']
         assert peer.lost
-    assert rig.switch.ports == [] and rig.server.refused == 20
+    assert rig.switch.ports == [] and rig.server.refused.total == 20
 
     def refusals() -> int:
         return sum(event.get('log_format', '').startswith('link from') for event in logged)
