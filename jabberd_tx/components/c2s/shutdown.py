@@ -3,10 +3,11 @@
     1  close the ports, say so to the routers, take nothing more from clients
     2  wait until what was taken is confirmed
     3  tell clients with acks how far it went, ask them for theirs, and wait a moment for the answers
-    4  close the streams (system-shutdown); messages that were not acked go back to an sm, and the sessions end
-    5  wait until all of that is confirmed, and the connections are closed
+    4  messages that were not acked go back to an sm, and the sessions end; wait until all of that is confirmed
+    5  close the streams (system-shutdown), and wait until the clients have closed theirs
 
-Each wait has a bound; what it leaves behind is logged.
+The streams are closed last, so that a client which comes back at once finds its old session gone, and gets what was
+given back before anything newer.  Each wait has a bound; what it leaves behind is logged.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from jabberd_tx.xmpp.errors import stream_error
+
 if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.connection import ClientConnection
     from jabberd_tx.components.c2s.service import C2S
 
 log = Logger()
@@ -47,13 +51,17 @@ async def shut_down(c2s: C2S) -> None:
     if not await _until(c2s, lambda: not c2s.count_unconfirmed(), options.drain_timeout):
         log.warn('{count} stanzas are not confirmed yet', count=c2s.count_unconfirmed())
     await _hear_acks(c2s)
-    await _close_streams(c2s)
+    clients = await _end_sessions(c2s)
     if not await _until(c2s, lambda: not c2s.sessions and not len(c2s.returned), options.drain_timeout):
         log.error(
             'leaving with {sessions} sessions not ended and {messages} messages not taken back',
             sessions=len(c2s.sessions),
             messages=len(c2s.returned),
         )
+    other = options.see_other_host
+    last = stream_error('see-other-host', inner=other) if other else stream_error('system-shutdown')
+    for client in clients:
+        client.close(last)
     await _until(c2s, lambda: not c2s.closing, options.close_timeout)
     for conn in list(c2s.closing):
         conn.transport.abortConnection()
@@ -71,16 +79,17 @@ async def _hear_acks(c2s: C2S) -> None:
     await _until(c2s, lambda: not any(session.acks is not None and session.acks.unacked for session in asked), FOR_ACKS)
 
 
-async def _close_streams(c2s: C2S) -> None:
-    other = c2s.options.see_other_host
+async def _end_sessions(c2s: C2S) -> list[ClientConnection]:
+    """The connections, which are still open."""
     sessions = [session for session in c2s.sessions.values() if session.conn is not None]
+    clients = []
     for at in range(0, len(sessions), SLICE):
         for session in sessions[at : at + SLICE]:
-            if other:
-                session.fail('see-other-host', inner=other)
-            else:
-                session.fail('system-shutdown')
+            if session.conn is not None:
+                clients.append(session.conn)
+                session.end()
         await deferLater(c2s.reactor, 0, lambda: None)
+    return clients
 
 
 async def _until(c2s: C2S, over: Callable[[], bool], seconds: float) -> bool:
