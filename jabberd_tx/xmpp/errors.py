@@ -81,9 +81,9 @@ def error_xml(condition: str, text: str = '', type: str | None = None, uri: str 
 def error_reply(stanza: Stanza, condition: str, text: str = '', type: str | None = None, uri: str = '') -> Stanza:
     """The error stanza that answers `stanza`, whether it may be answered or not: ask `may_reply`.
 
-    To and from are swapped, the id stays, the original children stand before <error/> (§8.3.1).
+    To and from are swapped, the id and the language stay, the original children stand before <error/> (§8.3.1).
     """
-    attrs = {key: value for key, value in stanza.attrs.items() if key not in ('to', 'from', 'type', 'xml:lang')}
+    attrs = {key: value for key, value in stanza.attrs.items() if key not in ('to', 'from', 'type')}
     attrs['type'] = 'error'
     sender, target = stanza.attrs.get('from'), stanza.attrs.get('to')
     if sender is not None:

@@ -12,8 +12,8 @@ class Limits(NamedTuple):
     """What one first-level element may have; beyond it the stream ends with policy-violation.
 
     stanza_bytes  of the whole element, and of the stream header
-    depth         of elements below the stream; a stanza is at 1
-    attributes    of one tag
+    depth         of elements below the stream, at least 2: a stanza is at 1, its children are at 2
+    attributes    of one tag; in the stream header, declarations too
     children      direct children of a first-level element
     """
 

@@ -37,9 +37,9 @@ def test_conditions_and_their_types() -> None:
 
 @pytest.mark.parametrize('condition', CONDITIONS)
 def test_a_reply(condition: str) -> None:
-    """To and from swapped, the id kept, the original children before <error/>, its condition first."""
+    """To and from swapped, id and language kept, the original children before <error/>, its condition first."""
     reply = error_reply(REQUEST, condition)
-    assert reply.attrs == {'from': 'd@e', 'to': 'a@b/c', 'id': "1'", 'type': 'error'}
+    assert reply.attrs == {'from': 'd@e', 'to': 'a@b/c', 'id': "1'", 'type': 'error', 'xml:lang': 'de'}
     assert [(child.ns, child.name) for child in reply.children] == [('u', 'x'), (ns.CLIENT, 'error')]
     ((_, _, (_, error)),) = wire.canonical(to_xml(reply))
     assert error == [
