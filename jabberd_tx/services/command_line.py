@@ -6,11 +6,18 @@ import os
 import sys
 from typing import Any
 
-from twisted.logger import FilteringLogObserver, LogLevel, LogLevelFilterPredicate, textFileLogObserver
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogFilterPredicate,
+    LogLevel,
+    LogLevelFilterPredicate,
+    textFileLogObserver,
+)
 from twisted.python import usage
+from zope.interface import provider
 
 from jabberd_tx.base import site
-from jabberd_tx.base.options import Config, ConfigError, load
+from jabberd_tx.base.options import ConfigError, load
 from jabberd_tx.services.sections import all_sections
 
 # Where the configuration is looked for when the command line does not name it.
@@ -72,6 +79,7 @@ def level_observer() -> FilteringLogObserver:
         out = sys.stdout
     predicate = LogLevelFilterPredicate()
 
+    @provider(ILogFilterPredicate)
     def severe_enough(event: Any) -> Any:
         predicate.setLogLevelForNamespace('', LogLevel.levelWithName(options.log_level))
         return predicate(event)

@@ -7,11 +7,12 @@ from twisted.application.service import IService
 from jabberd_tx.services.command_line import Options
 from jabberd_tx.services.parts import local_links, make_router, open_storage, start_c2s, start_sm
 from jabberd_tx.services.process import ServerProcess
+from jabberd_tx.services.server import Server
 
 __all__ = ['Options', 'makeService']
 
 
-async def assemble(process: ServerProcess) -> None:
+async def assemble(process: Server) -> None:
     """Everything, joined by in-process links."""
     storage = await open_storage(process)
     router = make_router(process)

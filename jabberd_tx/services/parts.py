@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jabberd_tx.base import site, tls
+from jabberd_tx.base.certificates import CertificateError
 from jabberd_tx.base.options import ConfigError
-from jabberd_tx.base.tls import CertificateError, ServerContexts
+from jabberd_tx.base.tls import ServerContexts
 from jabberd_tx.components.c2s import options as c2s_options
 from jabberd_tx.components.c2s.service import C2S
 from jabberd_tx.components.sm import options as sm_options
 from jabberd_tx.components.sm.finding import sections as module_sections
+from jabberd_tx.components.sm.module import Module
 from jabberd_tx.components.sm.service import SessionManager
-from jabberd_tx.control.account_operations import account_operations
+from jabberd_tx.components.stanza_component import StanzaComponent
+from jabberd_tx.control.account_operations import account_operations, kick_operation
 from jabberd_tx.link import options as link_options
-from jabberd_tx.link.interfaces import Links
 from jabberd_tx.link.local import LocalLinks
 from jabberd_tx.link.pool import Pool
 from jabberd_tx.routing import options as routing_options
 from jabberd_tx.routing.router import Router
-from jabberd_tx.services.process import ServerProcess
+from jabberd_tx.services.server import Server
 from jabberd_tx.storage.operations import Storage
 from jabberd_tx.storage.sessions.memory import MemorySessions
 from jabberd_tx.storage.sql import sqlite
 from jabberd_tx.storage.sql.sqlite import SqliteStorage
 from jabberd_tx.xmpp.jid import InvalidJid, parse
 
+# Makes a component from its links, its name and the reactor: a subclass of StanzaComponent does.
+MakeComponent = Callable[[Any, str, Any], StanzaComponent]
 
-def domains_of(process: ServerProcess) -> list[str]:
+
+def domains_of(process: Server) -> list[str]:
     """The prepared domains; ConfigError for what is none."""
     found = []
     for text in process.section(site.OPTIONS).domains:
@@ -41,7 +47,7 @@ def domains_of(process: ServerProcess) -> list[str]:
     return found
 
 
-async def open_storage(process: ServerProcess) -> Storage:
+async def open_storage(process: Server) -> Storage:
     """The site's storage, with the operations of `jabberd-ctl user`."""
     options = process.section(sqlite.OPTIONS)
     storage = SqliteStorage(options.path, process.reactor, options, process.metrics)
@@ -52,7 +58,7 @@ async def open_storage(process: ServerProcess) -> Storage:
     return storage
 
 
-def make_router(process: ServerProcess) -> Router:
+def make_router(process: Server) -> Router:
     """The router itself; what listens for links is services/router.py's."""
     return Router(
         process.name_of('router'),
@@ -64,12 +70,12 @@ def make_router(process: ServerProcess) -> Router:
     )
 
 
-def local_links(process: ServerProcess, component: str, router: Router) -> LocalLinks:
+def local_links(process: Server, component: str, router: Router) -> LocalLinks:
     """A component's link to the router in the same process."""
     return LocalLinks(process.name_of(component), router, process.turn)
 
 
-def pooled_links(process: ServerProcess, component: str) -> Pool:
+def pooled_links(process: Server, component: str) -> Pool:
     """A component's links to all routers."""
     options = process.section(link_options.OPTIONS)
     pool = Pool(process.name_of(component), options, process.reactor, process.turn, process.metrics)
@@ -78,9 +84,11 @@ def pooled_links(process: ServerProcess, component: str) -> Pool:
     return pool
 
 
-async def start_sm(process: ServerProcess, links: Any, storage: Storage) -> SessionManager:
-    """The session manager, over sessions in memory."""
-    modules = {section.name: process.section(section) for section in module_sections()}
+async def start_sm(
+    process: Server, links: Any, storage: Storage, more_modules: Sequence[type[Module]] = ()
+) -> SessionManager:
+    """The session manager, over sessions in memory; `more_modules`: beside those that are installed."""
+    options = {section.name: process.section(section) for section in module_sections(more_modules)}
     sm = SessionManager(
         links,
         storage,
@@ -90,17 +98,18 @@ async def start_sm(process: ServerProcess, links: Any, storage: Storage) -> Sess
         process.reactor,
         process.turn,
         process.metrics,
-        modules,
+        options,
+        more_modules,
     )
     _start_links(process, links)
-    sm.start()
     process.on_stop(sm.stop)
+    sm.start()
     process.figures['sm'] = sm.status
-    process.admin.register('kick', sm.kick)
+    process.admin.register('kick', kick_operation(sm.kick))
     return sm
 
 
-async def start_c2s(process: ServerProcess, links: Any, storage: Storage) -> C2S:
+async def start_c2s(process: Server, links: Any, storage: Storage) -> C2S:
     """Client connections: listens when all else is there."""
     contexts = _contexts(process)
     c2s = C2S(
@@ -114,13 +123,23 @@ async def start_c2s(process: ServerProcess, links: Any, storage: Storage) -> C2S
         contexts,
     )
     _start_links(process, links)
-    c2s.start()
     process.on_stop(c2s.stop)
+    c2s.start()
     process.figures['c2s'] = c2s.status
     return c2s
 
 
-def _contexts(process: ServerProcess) -> ServerContexts | None:
+def start_component(process: Server, links: Any, make: MakeComponent, name: str) -> StanzaComponent:
+    """A component that serves a name of its own."""
+    component = make(links, name, process.reactor)
+    _start_links(process, links)
+    process.on_stop(component.stop)
+    component.start()
+    process.figures[name] = component.status
+    return component
+
+
+def _contexts(process: Server) -> ServerContexts | None:
     tables = process.section(tls.OPTIONS)
     if not tables:
         return None
@@ -138,7 +157,7 @@ def _contexts(process: ServerProcess) -> ServerContexts | None:
     return contexts
 
 
-def _start_links(process: ServerProcess, links: Links) -> None:
+def _start_links(process: Server, links: Any) -> None:
     links.start()
     process.on_stop(_stopper(links))
 

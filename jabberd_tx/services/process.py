@@ -1,126 +1,38 @@
-"""What every process has around its components: configuration, turn, metrics, HTTP, admin socket, reload.
-
-    process = ServerProcess('c2s', config, reactor, assemble)
-
-`assemble(process)` is a coroutine that makes and starts the components, in order, and says with
-`process.on_stop` how each is stopped; they are stopped the other way round.
-"""
+"""A server that has the process to itself, as twistd runs it: file mode, collector, SIGHUP, exit status."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
-
-from jabberd_tx import __version__
-from jabberd_tx.base import site
-from jabberd_tx.base.metrics import Metrics
-from jabberd_tx.base.options import Config, ConfigError, Section
-from jabberd_tx.base.turn import Turn
-from jabberd_tx.base.turn_clock import TurnClock
-from jabberd_tx.control import http
-from jabberd_tx.control import options as admin_options
-from jabberd_tx.control.admin import AdminSocket
-from jabberd_tx.control.http import HttpPort
-from jabberd_tx.control.reload import Reload
-from jabberd_tx.storage.operations import StorageError
-
-Assemble = Callable[['ServerProcess'], Awaitable[None]]
+from jabberd_tx.services.server import Server
 
 # Objects made before the young generation is looked at, and how often the older ones are: stanzas die young and
 # without cycles, and a full collection of a big process takes a quarter of a second.
 GC_THRESHOLDS = (20_000, 50, 100)
 
 
-class ServerProcess(Service):
-    """One process of a site, as twistd runs it.
-
-    kind      'jabberd', 'router', 'c2s' or 'sm'; node: its name among the others, 'c2s-a7'
-    turn, metrics, http, admin, reload   what the components may use
-    """
-
-    log = Logger()
-
-    def __init__(self, kind: str, config: Config, reactor: Any, assemble: Assemble) -> None:
-        self.kind, self.config, self.reactor = kind, config, reactor
-        self.node = site.node_name(config.section(site.OPTIONS), kind)
-        self.setName(self.node)
-        self.turn = Turn(reactor)
-        self.metrics = Metrics()
-        TurnClock(self.metrics).start(reactor)
-        self.http = HttpPort(config.section(http.OPTIONS), self.metrics, reactor)
-        path = admin_options.socket_path(config.section(admin_options.OPTIONS), self.node)
-        self.admin = AdminSocket(path, reactor, {'status': self._status}, config.section(admin_options.OPTIONS))
-        self.reload = Reload(config)
-        self.admin.register('reload', self.reload.as_operation)
-        self.figures: dict[str, Callable[[], object]] = {}
-        self._assemble = assemble
-        self._stack = AsyncExitStack()
-        self._started: Deferred[None] | None = None
-
-    def section(self, section: Section) -> Any:
-        """The values of a section of the configuration."""
-        return self.config.section(section)
-
-    def name_of(self, component: str) -> str:
-        """The name of one component of this process: 'sm-a7'."""
-        return site.node_name(self.section(site.OPTIONS), component)
-
-    def on_stop(self, stop: Callable[[], Awaitable[None]]) -> None:
-        """Something to be stopped, before what was started before it."""
-        self._stack.push_async_callback(stop)
-
-    # ---- life
+class ServerProcess(Server):
+    """One process of a site."""
 
     def startService(self) -> None:
         """Begin; what goes wrong later ends the process with status 1 and one line."""
-        super().startService()
-        self._started = Deferred.fromCoroutine(self._start())
-        self._started.addErrback(self._failed)
-
-    async def _start(self) -> None:
         os.umask(0o077)
-        self.admin.start()
-        self.on_stop(self.admin.stop)
-        self.http.start()
-        self.on_stop(self.http.stop)
-        await self._assemble(self)
+        super().startService()
+
+    def started(self) -> None:
+        """What there is now stays."""
         self.reload.on_signal(self.reactor)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        self.log.info('{node} is ready (jabberd-tx {version})', node=self.node, version=__version__)
+        super().started()
 
-    def _failed(self, failure: Any) -> None:
-        error = failure.value
-        if failure.check(ConfigError, StorageError, CannotListenError, OSError):
-            self.log.critical('{node} cannot start: {error}', node=self.node, error=str(error))
-        else:
-            self.log.failure('{node} cannot start', failure=failure, node=self.node)
+    def failed(self, failure: Any) -> None:
+        """One line, and the end."""
+        super().failed(failure)
         # twistd has no other way to end with a status of our choice once the reactor runs.
         self.reactor.addSystemEventTrigger('after', 'shutdown', lambda: (sys.stdout.flush(), os._exit(1)))
         self.reactor.callWhenRunning(self.reactor.stop)
-
-    def stopService(self) -> Deferred[None]:
-        """Stop the components, the last started first; twistd waits for it."""
-        super().stopService()
-        return Deferred.fromCoroutine(self._stop())
-
-    async def _stop(self) -> None:
-        if self._started is not None:
-            await self._started
-        self.log.info('{node} leaves', node=self.node)
-        await self._stack.aclose()
-
-    async def _status(self) -> dict[str, object]:
-        """For `jabberd-ctl status`."""
-        figures = {name: read() for name, read in self.figures.items()}
-        return {'node': self.node, 'kind': self.kind, 'version': __version__, 'pid': os.getpid(), **figures}

@@ -14,11 +14,12 @@ from jabberd_tx.routing import options as routing_options
 from jabberd_tx.services.command_line import Options
 from jabberd_tx.services.parts import make_router
 from jabberd_tx.services.process import ServerProcess
+from jabberd_tx.services.server import Server
 
 __all__ = ['Options', 'makeService']
 
 
-async def assemble(process: ServerProcess) -> None:
+async def assemble(process: Server) -> None:
     """A router that listens for links."""
     router = make_router(process)
     try:
@@ -27,7 +28,15 @@ async def assemble(process: ServerProcess) -> None:
         raise ConfigError(f'router.listen: {error}') from None
     options = process.section(link_options.OPTIONS)
     server = listen(
-        address.host, address.port, router, router.node, token_bytes(16), options, process.reactor, process.turn
+        address.host,
+        address.port,
+        router,
+        router.node,
+        token_bytes(16),
+        options,
+        process.reactor,
+        process.turn,
+        process.metrics,
     )
     process.on_stop(server.stop)
     process.figures['links'] = lambda: len(server.ports)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jabberd_tx.base import site, tls
 from jabberd_tx.base.options import Section
 from jabberd_tx.components.c2s import options as c2s
 from jabberd_tx.components.sm import options as sm
 from jabberd_tx.components.sm.finding import sections as module_sections
+from jabberd_tx.components.sm.module import Module
 from jabberd_tx.control import http
 from jabberd_tx.control import options as admin
 from jabberd_tx.link import options as link
@@ -14,8 +17,11 @@ from jabberd_tx.routing import options as routing
 from jabberd_tx.storage.sql import sqlite
 
 
-def all_sections() -> list[Section]:
-    """In the order of the reference page, those of the modules last."""
+def all_sections(more_modules: Sequence[type[Module]] = ()) -> list[Section]:
+    """In the order of the reference page, those of the modules last.
+
+    more_modules  beside those that are installed (docs/embedding.md)
+    """
     return [
         site.OPTIONS,
         tls.OPTIONS,
@@ -27,5 +33,5 @@ def all_sections() -> list[Section]:
         link.OPTIONS,
         http.OPTIONS,
         admin.OPTIONS,
-        *module_sections(),
+        *module_sections(more_modules),
     ]

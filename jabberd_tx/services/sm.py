@@ -7,11 +7,12 @@ from twisted.application.service import IService
 from jabberd_tx.services.command_line import Options
 from jabberd_tx.services.parts import open_storage, pooled_links, start_sm
 from jabberd_tx.services.process import ServerProcess
+from jabberd_tx.services.server import Server
 
 __all__ = ['Options', 'makeService']
 
 
-async def assemble(process: ServerProcess) -> None:
+async def assemble(process: Server) -> None:
     """sm, linked to all routers."""
     storage = await open_storage(process)
     await start_sm(process, pooled_links(process, 'sm'), storage)

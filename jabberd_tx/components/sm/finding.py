@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +22,15 @@ class DuplicateModule(ValueError):
     """Two modules have one name."""
 
 
-def found() -> dict[str, type[Module]]:
-    """All modules by name: the package's own first, then those of twisted.plugins, each in order of their names.
+def found(more: Sequence[type[Module]] = ()) -> dict[str, type[Module]]:
+    """All modules by name: the package's own first, then those of twisted.plugins, each in order of their names, and
+    `more` that somebody has at hand.
 
     DuplicateModule when two have one name.  A plugin file that can't be imported is logged by twisted.plugin.
     """
     by_name: dict[str, type[Module]] = {}
     installed: list[Any] = list(getPlugins(IModule))
-    for kind in [*_own(), *sorted(installed, key=lambda kind: kind.name)]:
+    for kind in [*_own(), *sorted(installed, key=lambda kind: kind.name), *more]:
         known = by_name.setdefault(kind.name, kind)
         if known is not kind:
             raise DuplicateModule(f'{known.__module__} and {kind.__module__} both declare a module named {kind.name}')
@@ -48,9 +49,9 @@ def _own() -> list[type[Module]]:
     return kinds
 
 
-def sections() -> list[Section]:
-    """The options of all modules that are installed, for the config file."""
-    return [kind.section() for kind in found().values()]
+def sections(more: Sequence[type[Module]] = ()) -> list[Section]:
+    """The options of all modules that are installed, and of `more`, for the config file."""
+    return [kind.section() for kind in found(more).values()]
 
 
 class ActiveModules:
@@ -58,12 +59,12 @@ class ActiveModules:
 
     log = Logger()
 
-    def __init__(self, sm: SessionManager, values: Mapping[str, Any]) -> None:
+    def __init__(self, sm: SessionManager, values: Mapping[str, Any], more: Sequence[type[Module]] = ()) -> None:
         """`values`: each section's values by the section's name ('modules.ping'); one that isn't there has its
-        defaults."""
+        defaults.  `more`: modules beside those that are installed."""
         self._sm = sm
         self.by_name: dict[str, Module] = {}
-        for kind in found().values():
+        for kind in found(more).values():
             section = kind.section()
             options = values.get(section.name)
             if options is None:

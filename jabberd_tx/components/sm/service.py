@@ -27,6 +27,7 @@ from jabberd_tx.components.sm.inbound import Intake
 from jabberd_tx.components.sm.iq import IqAnswers
 from jabberd_tx.components.sm.lifecycle import Lifecycle
 from jabberd_tx.components.sm.measures import Measures
+from jabberd_tx.components.sm.module import Module
 from jabberd_tx.components.sm.options import OPTIONS
 from jabberd_tx.components.sm.paths import Paths
 from jabberd_tx.components.sm.posts import Posts
@@ -72,8 +73,10 @@ class SessionManager:
         turn: Turn,
         metrics: Metrics,
         module_options: Mapping[str, Any],
+        more_modules: Sequence[type[Module]] = (),
     ) -> None:
-        """options: the values of OPTIONS; module_options: by section name ('modules.ping'), the section's values."""
+        """options: the values of OPTIONS; module_options: by section name ('modules.ping'), the section's values;
+        more_modules: beside those that are installed."""
         self.links, self.storage, self.sessions = links, storage, sessions
         self.domains = frozenset(domains)
         self.options, self.reactor, self.turn = options, reactor, turn
@@ -93,7 +96,7 @@ class SessionManager:
         self.intake = Intake(self)
         self.on_route = self.intake.on_route
         self.on_confirm = self.delivery.confirmed
-        self.modules = ActiveModules(self, module_options)
+        self.modules = ActiveModules(self, module_options, more_modules)
         self._work = 0
         self._stopping = False
         self._sweeping = LoopingCall(self._sweep)
