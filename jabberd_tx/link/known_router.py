@@ -97,6 +97,8 @@ class KnownRouter:
         if self._stopping:
             return
         why = link.connection.why or Error('closed', '')
+        if link.up_since is None and why.condition == 'closed':
+            why = Error('closed', f'{why.text}, before both sides had proved themselves')
         if link.up_since is not None:
             self._last_failure = ''
             if self._pool.reactor.seconds() - link.up_since >= self._backoff.maximum:
