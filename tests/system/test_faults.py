@@ -46,12 +46,12 @@ async def under_load(site: Site, fault: Callable[[Load], Awaitable[None]]) -> Lo
         await load.stop()
 
 
-def check(load: Load) -> None:
-    """The checker's word; and that there was a load."""
+def check(load: Load, share: float = 0.5) -> None:
+    """The checker's word; and that there was a load: that share of what was to be sent."""
     report = load.checker.report()
     print(report, f'longest pause {max(client.longest_gap for client in load.clients):.3f} s')
     assert report.ok, str(report)
-    assert report.accepted >= 0.5 * RATE * (BEFORE_S + AFTER_S), f'{report}: too little load'
+    assert report.accepted >= share * RATE * (BEFORE_S + AFTER_S), f'{report}: too little load'
     assert not [client.name for client in load.clients if client.waiting], 'messages that were never counted'
 
 
@@ -85,5 +85,6 @@ def test_a_process_of_a_site_apart_ends(tmp_path: Path, name: str, number: int, 
 def test_the_one_process_ends(tmp_path: Path) -> None:
     """SIGTERM, and a new start: what was accepted and not delivered comes from the offline store."""
     with start(tmp_path, 'one process') as site:
-        check(asyncio.run(under_load(site, lambda load: ended(site, 'jabberd', signal.SIGTERM, True))))
+        # While it is away nothing is sent.
+        check(asyncio.run(under_load(site, lambda load: ended(site, 'jabberd', signal.SIGTERM, True))), share=0.2)
         assert site.processes['jabberd'].metric('jabberd_turn_cpu_longest_seconds') <= 0.1

@@ -28,7 +28,7 @@ from jabberd_tx.xmpp.payloads.delay import stamp
 from jabberd_tx.xmpp.stanza import Stanza
 
 # Messages that are read from storage, and on their way to the client, at a time.
-PAGE = 50
+PAGE = 100
 # Only one sm at a time gives a user what is stored; one that dies is waited for so long.
 CLAIM, CLAIM_SECONDS = 'offline', 60.0
 
@@ -116,7 +116,7 @@ class Offline(Module):
             rows = await self.sm.storage.run(offline.page, owner, 0, PAGE)
             if not rows:
                 return
-            taken = await self._give(session, [stored for _, stored in rows])
+            taken = await self._give(session, in_order([stored for _, stored in rows]))
             if taken:
                 await self.sm.storage.run(offline.drop, owner, taken)
             if len(taken) < len(rows):
@@ -150,6 +150,15 @@ class Offline(Module):
                 arrived=partial(settled, uid), failed=lambda reason: settled(None),
             )  # fmt: skip
         return done
+
+
+def in_order(messages: Sequence[Stored]) -> list[Stored]:
+    """Those of each sender's stream by their numbers: what a client did not ack may have been stored after newer ones,
+    since it comes back over another router."""
+    streams: dict[bytes, list[Stored]] = {}
+    for message in sorted(messages, key=lambda message: message.uid, reverse=True):
+        streams.setdefault(message.uid[:16], []).append(message)
+    return [streams[message.uid[:16]].pop() for message in messages]
 
 
 def is_worthless(stanza: Stanza) -> bool:
