@@ -257,11 +257,6 @@ class C2S:
         if name == vocabulary.NAME:
             take_session_frame(self, session, frame, stanza, link)
             return
-        if session.returns and name == 'message':
-            # A bounce could overtake, over another router, the earlier messages that were given back.
-            self.links.confirm(frame.source, frame.uid, link)
-            session.give_back(frame)
-            return
         if session.conn is None or session.conn.session is not session:
             # One that is not bound yet may be known already, by another path than its `started` takes: later.
             reason = NO_SESSION if session.conn is None or session.phase is not STARTING else BUSY

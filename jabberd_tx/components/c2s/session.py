@@ -66,13 +66,12 @@ class Session(Outbox):
     presence     the last broadcast presence, packed; b'' while unavailable
     iqs          IQs that wait for an answer
     resource     that the client wants, while STARTING
-    returns      the stream is over, and what comes for it is given back, in order with what was not acked
     """
 
     __slots__ = (
         'asked_over', 'bare', 'big', 'big_bytes', 'conn', 'domain', 'ended_at', 'epoch', 'floor', 'full',
         'generation', 'iqs', 'jid', 'lang', 'link', 'number', 'owed', 'phase', 'pin', 'presence', 'queued',
-        'resource', 'returns', 'since', 'unconfirmed',
+        'resource', 'since', 'unconfirmed',
     )  # fmt: skip
 
     def __init__(self, c2s: C2S, conn: ClientConnection, who: Jid, resource: str, lang: str | None) -> None:
@@ -81,7 +80,6 @@ class Session(Outbox):
         self.jid = self.bare = who.bare
         self.domain = who.domain
         self.resource = resource
-        self.returns = False
         self.lang = lang
         self.number = 0
         self.floor = 1
@@ -341,10 +339,9 @@ class Session(Outbox):
         if conn is None:
             return
         c2s = self.c2s
-        self.returns = self.acks is not None
         # Before the end: the user's next session gets its messages after these.
         for message in self.let_go():
-            self.give_back(message)
+            self._give_back(message)
         self.full = False
         self.iqs = None
         self.ended_at = c2s.tick
@@ -357,10 +354,11 @@ class Session(Outbox):
         c2s.ended(self)
         c2s.pins.send(self, frame)
 
-    def give_back(self, message: Route) -> None:
-        """A message that the client did not get, or did not ack, goes back to an sm, after those before it."""
-        changes = {'dest': self.domain, 'key': self.bare, 'source': self.c2s.node, 'epoch': self.epoch}
-        self.c2s.returned.add(message._replace(hops=HOPS, flags=RETURNED | REPEAT, **changes))
+    def _give_back(self, message: Route) -> None:
+        """A message that the client did not ack goes back to an sm."""
+        uid, payload = message.uid, message.payload
+        flags = RETURNED | REPEAT
+        self.c2s.returned.add(Route(self.domain, self.bare, self.c2s.node, self.epoch, uid, HOPS, flags, payload))
 
     def cool(self) -> None:
         """The client has become quiet: give back what only a busy one needs."""
