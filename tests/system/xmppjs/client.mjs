@@ -1,7 +1,11 @@
 // @xmpp/client, driven by JSON lines: commands on standard input, what happens on standard output.
 //   node client.mjs PORT USER PASSWORD      (NODE_EXTRA_CA_CERTS names the server's certificate)
+import { webcrypto } from "node:crypto";
 import { createInterface } from "node:readline";
 import { client, xml } from "@xmpp/client";
+
+// Node 18, which Debian 12 has, does not have it as a global yet.
+globalThis.crypto ??= webcrypto;
 
 const [port, username, password] = process.argv.slice(2);
 const xmpp = client({ service: `xmpp://127.0.0.1:${port}`, domain: "localhost", username, password });
