@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # A connection that has been read from so often without a second's rest keeps its parser between two reads.
 HOT = 4
+# In place of a tick: the connection is gone already.
+GONE = -1
 # What is read from a client that is being closed; beyond, the connection is aborted.
 MOST_DISCARDED = 16 << 20
 
@@ -36,7 +38,7 @@ class ClientConnection:
     secure   the stream is under TLS
     last     when something came (the service's tick)
     login    until a resource is bound; then `session`; neither when the stream is over
-    closing  tick at which the connection is aborted if the client has not closed it; 0: not closing
+    closing  tick at which the connection is aborted if the client has not closed it; 0: not closing; GONE
     """
 
     __slots__ = (
@@ -147,6 +149,7 @@ class ClientConnection:
         login, session = self.login, self.session
         self.login = self.session = self._held = None
         self._stopped = False
+        self.closing = GONE
         self.parser.close()
         self.c2s.forget(self)
         if login is not None:

@@ -135,6 +135,9 @@ class Delivery:
             return False
         if flags & RETURNED or item.arrived.flags & RETURNED or item.arrived.source != frame.source:
             item.troubled().also.append((frame.source, via))
+        if flags & RETURNED and item.frame is not None and item.frame.dest == frame.source:
+            # Given back before we heard that it was passed on: when we do, that is no news of its arrival.
+            item.troubled().returned = item.target
         return True
 
     # ---- confirmed
@@ -167,6 +170,12 @@ class Delivery:
                 return
         # A waiting item is confirmed when an earlier copy of it got through after all.
         trouble = item.trouble
+        if trouble is not None and item.target is not None and trouble.returned == item.target:
+            trouble.returned = None
+            trouble.tried.add((item.target, frame.source))  # type: ignore[arg-type]
+            item.target = item.frame = None
+            self.advance(item.lane)
+            return
         if trouble is not None and trouble.parts:
             part = trouble.parts.pop(frame.source, None)
             if part is None:

@@ -41,9 +41,12 @@ class Trouble:
     attempts  how often it was sent back for lack of credit or of a path, and `since` which tick
     also      (node, link) of others who wait for it to be settled
     sessions  the answer of the session store, to be used once
+    returned  the target that has given it back, and will confirm it still
     """
 
-    __slots__ = ('also', 'attempts', 'deciding', 'parts', 'reached', 'ready', 'repeat', 'sessions', 'since', 'tried')
+    __slots__ = (
+        'also', 'attempts', 'deciding', 'parts', 'reached', 'ready', 'repeat', 'returned', 'sessions', 'since', 'tried',
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.tried: set[tuple[bytes, str]] = set()
@@ -53,6 +56,7 @@ class Trouble:
         self.attempts = self.since = 0
         self.also: list[tuple[str, Link]] = []
         self.sessions: list[Session] | None = None
+        self.returned: Target | None = None
 
 
 class Item:

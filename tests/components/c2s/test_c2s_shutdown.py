@@ -171,3 +171,35 @@ def test_an_sm_that_dies_meanwhile_is_replaced_as_ever() -> None:
     site.advance(1)
     assert stopped.called and second.numbers == [1] and client.acked == 1
     assert second.kinds() == ['attach', 'end']
+
+
+def test_a_client_that_leaves_meanwhile_is_not_waited_for() -> None:
+    site = Site(close_timeout=30)
+    client, other = site.login(acks=True), site.login('juliet', 'j', acks=True)
+    other.answers = False
+    site.deliver(other, message(1))
+    site.sm.confirms = False
+    stopped = Deferred.fromCoroutine(site.c2s.stop())
+    site.advance(1.5)
+    client.drop()
+    site.advance(0.5)
+    site.sm.confirms = True
+    site.sm.confirm()
+    site.advance(0.5)
+    assert stopped.called and other.error == 'system-shutdown'
+
+
+def test_a_message_for_a_stream_that_has_ended_follows_those_that_went_back_before_it() -> None:
+    site = Site()
+    client = site.login(acks=True)
+    client.answers = False
+    site.sm.confirms = False
+    site.deliver(client, message(1))
+    stream = site.session(client).stream
+    client.drop()
+    site.settle()
+    late = site.sm.send('c2s-1', stream, message(2))
+    site.settle()
+    assert late in site.sm.confirmed and not site.sm.bounced
+    assert site.sm.stanzas == [message(1), message(2)]
+    assert all(frame.flags & RETURNED for frame in site.sm.frames)
