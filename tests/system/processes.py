@@ -84,6 +84,10 @@ class Process:
         assert self.popen.poll() is None, f'{self.name} ended with {self.popen.returncode}:\n{text[-3000:]}'
         return 'is ready' in text
 
+    def linked(self) -> bool:
+        """It has links to both routers."""
+        return self.metric('jabberd_link_up') >= 2
+
     def text(self) -> str:
         """What it has logged since its last start."""
         with self.log.open('rb') as log:
@@ -161,7 +165,7 @@ class Site:
         for process in self.processes.values():
             wait_for(f'{process.name} is ready', process.ready)
             if process.name.startswith(('sm', 'c2s')):
-                wait_for(f'{process.name} has its links', lambda process=process: process.metric('jabberd_link_up') >= 2)
+                wait_for(f'{process.name} has its links', process.linked)
 
     def ctl(self, *arguments: str, stdin: str = '') -> subprocess.CompletedProcess[str]:
         """jabberd-ctl, as an operator would."""
