@@ -38,7 +38,7 @@ RENEWAL = 1 << 20
 LONGEST_NAMESPACE = 1024
 
 _SPACE = b' \t\r\n'
-_NO_LIMITS = Limits()
+_DEFAULTS = Limits()
 _NO_EVENTS: list[Event] = []
 _NO_CHILDREN: list[Any] = []
 _NO_ATTRS: dict[str, str] = {}
@@ -61,7 +61,7 @@ class StreamParser:
         '_inner', '_kept', '_leans', '_name', '_start', 'lang', 'limits',
     )  # fmt: skip
 
-    def __init__(self, limits: Limits = _NO_LIMITS) -> None:
+    def __init__(self, limits: Limits = _DEFAULTS) -> None:
         self.limits = limits
         self.reset()
 
