@@ -43,14 +43,14 @@ class Options(usage.Options):
     opt_s = opt_set
 
     def postOptions(self) -> None:
-        """Read the configuration: UsageError, one line, for what is wrong with it."""
+        """Read the configuration.  What is wrong with it ends the process with one line, and no word on usage."""
         overrides = list(self['overrides'])
         if self['node'] is not None:
             overrides.append(f'server.node="{self["node"]}"')
         try:
             config = load(self['config'] or found(), all_sections(), overrides)
         except ConfigError as error:
-            raise usage.UsageError(str(error)) from None
+            raise SystemExit(str(error)) from None
         self['configuration'] = config
         parent: Any = self.parent
         if parent is not None and not parent.get('logger'):
