@@ -147,6 +147,12 @@ class Router:
         """This router itself is about to leave: tell all nodes to choose other routers for new work."""
         self._tell(Drain(self.node))
 
+    @property
+    def handed_on(self) -> int:
+        """Frames so far."""
+        frames = self._frames
+        return frames.route + frames.fanout + frames.other
+
     # ---- frames
 
     def route(self, port: Port, frame: Route, raw: bytes | None, size: int) -> None:
