@@ -30,6 +30,16 @@ OPTIONS = Section(
         high=64,
     ),
     Option(
+        'gather',
+        float,
+        0.003,
+        'While there is something to do all the time, a process looks for more only so often: a little latency for '
+        'much CPU time. 0: at once.',
+        unit='s',
+        low=0,
+        high=0.05,
+    ),
+    Option(
         'log_level',
         str,
         'info',

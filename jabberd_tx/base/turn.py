@@ -29,24 +29,26 @@ class Turn:
         self.reactor = reactor
         self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._flushes: list[Callable[[], None]] = []
-        self._due = False
+        self.due = False  # something waits
+        self.ended_by_poll = False  # `run` is called without our asking (base/polls.py)
 
     def later(self, call: Callable[..., None], *arguments: Any) -> None:
         """Call it at the end of this turn, after what was asked for before."""
         self._calls.append((call, arguments))
-        if not self._due:
+        if not self.due:
             self._arm()
 
     def at_end(self, flush: Callable[[], None]) -> None:
         """Call it when this turn has nothing else left to do.  The caller asks once a turn."""
         self._flushes.append(flush)
-        if not self._due:
+        if not self.due:
             self._arm()
 
     def _arm(self) -> None:
-        # A call with no delay, made while the reactor handles reads, runs before the next poll.
-        self._due = True
-        self.reactor.callLater(0, self.run)
+        self.due = True
+        if not self.ended_by_poll:
+            # A call with no delay, made while the reactor handles reads, runs before the next poll.
+            self.reactor.callLater(0, self.run)
 
     def run(self) -> None:
         """End the turn now: all `later` calls (up to a bound), then all flushes."""
@@ -68,6 +70,6 @@ class Turn:
                     except Exception:
                         self.log.failure('a flush at the end of the turn failed')
         finally:
-            self._due = False
+            self.due = False
             if calls or self._flushes:
                 self._arm()

@@ -1,4 +1,4 @@
-"""A server that has the process to itself, as twistd runs it: file mode, collector, SIGHUP, exit status."""
+"""A server that has the process to itself, as twistd runs it: polls, file mode, collector, SIGHUP, exit status."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import sys
 from typing import Any
 
+from jabberd_tx.base import site
+from jabberd_tx.base.polls import TurnPolls
 from jabberd_tx.services.server import Server
 
 # Objects made before the young generation is looked at, and how often the older ones are: stanzas die young and
@@ -20,6 +22,7 @@ class ServerProcess(Server):
     def startService(self) -> None:
         """Begin; what goes wrong later ends the process with status 1 and one line."""
         os.umask(0o077)
+        TurnPolls(self.reactor, self.turn, self.section(site.OPTIONS).gather).start()
         super().startService()
 
     def started(self) -> None:
