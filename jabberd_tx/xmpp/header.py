@@ -69,7 +69,7 @@ def _context(name: str, declared: tuple[tuple[str, str], ...]) -> Context:
     return Context(
         content,
         _STANZAS[content],
-        tuple([prefix.encode() + b':' for prefix, _ in declared if prefix]),
+        tuple([prefix.encode() + b':' for prefix, _ in declared if prefix not in ('', 'xml')]),
         is_default,
         f'{start_tag(tag, declarations)}>'.encode(),
     )

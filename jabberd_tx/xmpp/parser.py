@@ -268,11 +268,14 @@ class StreamParser:
         self._data = b''
         if self._depth == 1:
             if self._end != len(data):
-                self._violate(violations.TEXT_BETWEEN)
+                self._violate(violations.of_between(data[parser.CurrentByteIndex - base :]) or violations.TEXT_BETWEEN)
             elif base > RENEWAL:
                 self._expat = None
         elif self._depth:
-            if self._kept is None:
+            # All tags were whole: what expat has not been through can only be a comment or the like.
+            if parser.CurrentByteIndex != self._base:
+                self._violate(violations.RESTRICTED)
+            elif self._kept is None:
                 self._kept = bytearray(data[self._start - base :])
             else:
                 self._kept += data

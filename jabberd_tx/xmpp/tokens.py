@@ -23,14 +23,8 @@ def tag_end(data: bytes, start: int) -> int:
 
 
 def unfinished(data: bytes, start: int) -> int:
-    """0 when the markup that starts there is whole, or is for expat to judge; else as `tag_end` when it isn't."""
-    if data.startswith(b'<!--', start):
-        return -1 if data.find(b'-->', start + 4) < 0 else 0
-    if data.startswith(b'<?', start):
-        return -1 if data.find(b'?>', start + 2) < 0 else 0
-    if data.startswith(b'<!', start):
-        return 0
-    return min(tag_end(data, start), 0)
+    """0 when the tag that starts there is whole, or it is no tag (CDATA, or what may not be); else as `tag_end`."""
+    return 0 if data[start + 1] in b'!?' else min(tag_end(data, start), 0)
 
 
 class Held:
