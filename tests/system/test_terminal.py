@@ -99,7 +99,7 @@ def test_chat_roster_and_presence(site: Site, terminal: Terminal) -> None:
 
     asyncio.run(talk())
     terminal.type('/disconnect')
-    terminal.until('disconnected')
+    terminal.until('logged out successfully')
 
 
 def test_offline_message_is_there_at_login(site: Site, terminal: Terminal) -> None:
