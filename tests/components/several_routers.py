@@ -44,12 +44,12 @@ class _Ear:
 class SeveralLinks:
     """link.interfaces.Links over one LocalLinks a router.  `cut` and `mend` do what a network does."""
 
-    def __init__(self, node: str, switches: dict[str, Switch | None], turn: Turn) -> None:
-        """switches: by name; None while that router is down."""
+    def __init__(self, node: str, switches: dict[str, Switch | None], turn: Turn, confirm_delay: float = 0.0) -> None:
+        """switches: by name; None while that router is down.  confirm_delay: seconds that CONFIRM is held back."""
         self.node, self.incarnation = node, token_bytes(16)
         self.generation = 0
         self.component: Component
-        self._switches, self._turn = switches, turn
+        self._switches, self._turn, self._confirm_delay = switches, turn, confirm_delay
         self._parts: dict[str, LocalLinks] = {}
         self._up: dict[str, Link] = {}
         self._table = InstanceTable()
@@ -144,6 +144,13 @@ class SeveralLinks:
         return self._table.of_name(name)
 
     def confirm(self, node: str, uid: bytes, via: Link | None = None) -> None:
+        if self._confirm_delay:
+            clock = self._turn.reactor
+            clock.callLater(self._confirm_delay, self._confirm, node, uid, via)  # type: ignore[attr-defined]
+        else:
+            self._confirm(node, uid, via)
+
+    def _confirm(self, node: str, uid: bytes, via: Link | None) -> None:
         part = self._way(node, via)
         if part is not None:
             part.confirm(node, uid)

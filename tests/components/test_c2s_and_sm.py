@@ -39,7 +39,8 @@ USERS = ('romeo', 'juliet')
 class Cluster:
     """Routers r1 and r2, c2s-1 and c2s-2, sms; storage and session store are shared, as Redis and a database are."""
 
-    def __init__(self, sms: int) -> None:
+    def __init__(self, sms: int, confirm_delay: float) -> None:
+        self.confirm_delay = confirm_delay
         self.network = Network()
         self.clock, self.turn = self.network.clock, self.network.turn
         self.routers: dict[str, Any] = {name: self.router(name) for name in ('r1', 'r2')}
@@ -60,7 +61,7 @@ class Cluster:
 
     def links(self, kind: str) -> SeveralLinks:
         self.count += 1
-        return SeveralLinks(f'{kind}-{self.count}', self.routers, self.turn)
+        return SeveralLinks(f'{kind}-{self.count}', self.routers, self.turn, self.confirm_delay)
 
     def add_sm(self) -> None:
         links = self.links('sm')
@@ -173,7 +174,7 @@ class Trial:
     def __init__(self, seed: int, sms: int) -> None:
         self.random = random.Random(seed)
         self.checker = Checker()
-        self.cluster = Cluster(sms)
+        self.cluster = Cluster(sms, self.random.choice((0.0, 0.01)))
         clock = self.cluster.clock
         clock.callFromThread = lambda call, *arguments: clock.callLater(0, call, *arguments)  # type: ignore[attr-defined]
         clock.getThreadPool = lambda: Trusting()  # type: ignore[attr-defined]

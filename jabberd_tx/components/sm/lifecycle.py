@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from jabberd_tx.components.sm.options import REFUSE, RENAME
 from jabberd_tx.components.sm.presence_stanzas import priority_of
 from jabberd_tx.link import session as vocabulary
-from jabberd_tx.link.frames import Route
+from jabberd_tx.link.frames import MOVED, Route
 from jabberd_tx.storage.sessions.interface import Session, StaleEpoch
 from jabberd_tx.xmpp.errors import StanzaError
 from jabberd_tx.xmpp.jid import InvalidJid, parse
@@ -213,12 +213,13 @@ class Lifecycle:
         """To the stream that asks; the session need not be in the store."""
         self._sm.posts.to_stream(
             str(frame.key), frame.source, frame.uid[:16], frame.epoch, stanza,
-            failed=lambda reason: self._never_started(frame),
+            failed=lambda reason: self._never_started(frame, reason),
         )  # fmt: skip
 
-    def _never_started(self, frame: Route) -> None:
-        """The client was gone before the answer came."""
-        self._sm.spawn(self.lost(frame.uid[:16], str(frame.key), frame.source))
+    def _never_started(self, frame: Route, reason: str) -> None:
+        """The client was gone before the answer came; unless it is its c2s that is, which `node_lost` sees to."""
+        if reason != MOVED:
+            self._sm.spawn(self.lost(frame.uid[:16], str(frame.key), frame.source))
 
     def _say(self, session: Session, stanza: Stanza) -> None:
         self._sm.posts.to_session(session, stanza)
