@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IProtocol, IPushProducer
+from twisted.internet.interfaces import IProtocol, IPushProducer, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -68,6 +68,10 @@ class ClientConnection:
         if not c2s.admit(self):
             transport.abortConnection()
             return
+        if ITCPTransport.providedBy(transport):
+            # What a turn writes leaves at its end anyway; and a client that vanished is found out in the end.
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
         self.login = Login(c2s, self)
         c2s.logins.add(self.login)
         if self.secure:

@@ -125,6 +125,14 @@ class TlsTests(TestCase):
         self.sm.send('c2s-1', session.stream, message(1))
         assert await client.stanza('message') == message(1)
 
+    async def test_packets_are_neither_held_back_nor_sent_to_nobody_for_ever(self) -> None:
+        self.start()
+        client = await self.connect()
+        await client.open()
+        (login,) = self.c2s.logins
+        transport = login._conn.transport
+        assert transport.getTcpNoDelay() and transport.getTcpKeepAlive()
+
     async def test_plain_is_checked_in_a_thread(self) -> None:
         self.start()
         client = await self.logged_in('PLAIN')
