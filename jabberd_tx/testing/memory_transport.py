@@ -40,7 +40,7 @@ class MemoryTransport:
         self._producer_paused = False
         self._finished = False  # nothing is written after what was
         self._closing = False  # and it is closed once that has been read
-        self._due = False
+        self._due = self._told = False
 
     # ---- ITransport and what protocols use beside it
 
@@ -132,8 +132,11 @@ class MemoryTransport:
             self._producer.resumeProducing()
 
     def _read_end(self) -> None:
-        if not self.other._closing and IHalfCloseableProtocol.providedBy(self.protocol):
-            self.protocol.readConnectionLost()
+        half_open = self.other.connected and not self._closing and not self.other._closing
+        if half_open and IHalfCloseableProtocol.providedBy(self.protocol):
+            if not self._told:
+                self._told = True
+                self.protocol.readConnectionLost()
             return
         self._finished = True
         self._end(ConnectionDone())
