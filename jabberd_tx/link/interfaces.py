@@ -88,6 +88,12 @@ class Component(Protocol):
     def on_down(self, name: str, node: str, incarnation: bytes) -> None:
         """Every router in sight says that it is gone.  Not called because a link of our own was lost."""
 
+    def on_path_lost(self, name: str, node: str, link: Link) -> None:
+        """The router of this link has lost sight of an instance that others see.
+
+        What went to it over this link and is not confirmed may or may not have arrived.
+        """
+
     def on_drain(self, node: str) -> None:
         """The node is about to leave."""
 

@@ -213,10 +213,14 @@ class Pool:
 
     def on_news(self, link: RouterLink, frame: Present | Drain) -> None:
         """An instance came, went, or is about to go."""
-        if type(frame) is Present:
-            self._tell(self._table.told(link.name, frame))
-        else:
+        if type(frame) is not Present:
             self._drain(link, frame.node)
+            return
+        name, node, incarnation, up = frame
+        changes = self._table.told(link.name, frame)
+        self._tell(changes)
+        if not up and not changes and self._table.incarnation(name, node) == incarnation:
+            self._call(self._component.on_path_lost, name, node, link)
 
     def on_closing(self, link: RouterLink) -> None:
         """It must not be used any more; the component hears of it at the end of the turn."""

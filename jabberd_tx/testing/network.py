@@ -93,7 +93,7 @@ class Recorder:
 
     frames   ROUTE, FANOUT, CONFIRM, WORKING and BOUNCE, in order
     news     what it heard of others and of its links, in order: ('up', name, node), ('down', name, node),
-             ('drain', node), ('link up', router), ('link down', router)
+             ('path lost', name, node, router), ('drain', node), ('link up', router), ('link down', router)
     full     what `congested` answers
     """
 
@@ -160,6 +160,9 @@ class Recorder:
 
     def on_down(self, name: str, node: str, incarnation: bytes) -> None:
         self.news.append(('down', name, node))
+
+    def on_path_lost(self, name: str, node: str, link: Link) -> None:
+        self.news.append(('path lost', name, node, link.name))
 
     def on_drain(self, node: str) -> None:
         self.news.append(('drain', node))
