@@ -110,7 +110,7 @@ class SeveralLinks:
         changes = self._table.told(router, frame)
         self._tell(changes)
         if not frame.up and not changes and self._table.incarnation(frame.name, frame.node) == frame.incarnation:
-            self.component.on_path_lost(frame.name, frame.node, self._up[router])  # type: ignore[attr-defined]
+            self.component.on_path_lost(frame.name, frame.node, self._up[router])
 
     def _judge(self) -> None:
         if self._up:
