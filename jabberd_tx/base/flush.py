@@ -136,10 +136,24 @@ class _FlushedWrites:
 class _FlushedTCP(_FlushedWrites):
     """For TCP, with a short way for the usual case."""
 
+    def write(self: Any, data: bytes) -> None:
+        """ITransport.write; without TLS it is done here, as Twisted does it in five calls."""
+        if self.TLS or type(data) is not bytes or not data or not self.connected or self._writeDisconnected:
+            super().write(data)  # type: ignore[misc]
+            return
+        self._tempDataBuffer.append(data)
+        self._tempDataLen += len(data)
+        if self._tempDataLen + len(self.dataBuffer) > self.bufferSize:
+            self._maybePauseProducer()
+        if not self.flush_due and not self.dataBuffer:
+            self.flush_due = True
+            self.flush.send_later(self)
+
     def send_now(self: Any) -> Exception | None:
         """One send of all that the turn wrote.  Where there is more to it, Twisted's doWrite does it."""
         pieces = self._tempDataBuffer
-        if not pieces or self.producer is not None or self.disconnecting or self._writeDisconnecting:
+        waits = self.producer is not None and (self.producerPaused or not self.streamingProducer)
+        if not pieces or waits or self.disconnecting or self._writeDisconnecting:
             why: Exception | None = self.doWrite()
             return why
         data = pieces[0] if len(pieces) == 1 else b''.join(pieces)
