@@ -32,9 +32,9 @@ OPTIONS = Section(
     Option(
         'gather',
         float,
-        0.003,
-        'While there is something to do all the time, a process looks for more only so often: a little latency for '
-        'much CPU time. 0: at once.',
+        0.0,
+        'While there is something to do all the time, a process looks for more only so often: latency, at each process '
+        'on the way, for CPU time. 0: at once.',
         unit='s',
         low=0,
         high=0.05,

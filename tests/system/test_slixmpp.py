@@ -30,7 +30,7 @@ def test_login_with_starttls_and_scram(site: Site) -> None:
     async def talk() -> None:
         client = await Client(site, 'juliet', site.ports[0]).login()
         assert client.transport.get_extra_info('ssl_object').version() in ('TLSv1.3', 'TLSv1.2')
-        mechanism = client['feature_mechanisms'].mech.name
+        mechanism = client.plugin['feature_mechanisms'].mech.name
         assert mechanism.startswith('SCRAM-SHA-'), mechanism
         await client.leave()
 
@@ -97,15 +97,17 @@ def test_offline_and_back(site: Site) -> None:
         juliet = await Client(site, 'juliet', site.ports[0]).login()
         for n in range(5):
             juliet.send_message(f'nurse@{DOMAIN}', f'waiting {n}', mtype='chat')
-        await juliet['xep_0199'].ping(DOMAIN)
+        await juliet.plugin['xep_0199'].ping(DOMAIN)
         nurse = await Client(site, 'nurse', site.ports[-1]).login()
         for n in range(5):
             message = await nurse.until('message')
             assert message['body'] == f'waiting {n}'
             assert message['delay']['stamp'] is not None
+        # What a client has not acked when it leaves it finds again.
+        nurse.plugin['xep_0198'].send_ack()
         await nurse.leave()
         again = await Client(site, 'nurse', site.ports[-1]).login()
-        await again['xep_0199'].ping(DOMAIN)
+        await again.plugin['xep_0199'].ping(DOMAIN)
         assert not [event for event, _ in again.notes if event == 'message']
         await asyncio.gather(juliet.leave(), again.leave())
 
@@ -117,12 +119,12 @@ def test_disco_and_ping(site: Site) -> None:
 
     async def talk() -> None:
         juliet = await Client(site, 'juliet', site.ports[0]).login()
-        info = (await juliet['xep_0030'].get_info(DOMAIN))['disco_info']
+        info = (await juliet.plugin['xep_0030'].get_info(DOMAIN))['disco_info']
         assert ('server', 'im', None, None) in {(*identity[:2], None, None) for identity in info['identities']}
         assert 'urn:xmpp:ping' in info['features']
-        assert await juliet['xep_0199'].ping(DOMAIN) < 10
+        assert await juliet.plugin['xep_0199'].ping(DOMAIN) < 10
         with pytest.raises(IqError) as error:
-            await juliet['xep_0030'].get_info(f'nobody@{DOMAIN}')
+            await juliet.plugin['xep_0030'].get_info(f'nobody@{DOMAIN}')
         assert error.value.condition == 'service-unavailable'
         await juliet.leave()
 

@@ -37,7 +37,7 @@ class Outbox:
     """
 
     __slots__ = (
-        '_backlog', '_backlog_bytes', '_congested', '_passed_on', '_passed_on_before', '_unacked_bytes',
+        '_asked_in', '_backlog', '_backlog_bytes', '_congested', '_passed_on', '_passed_on_before', '_unacked_bytes',
         '_unasked', '_unasked_bytes', 'acks', 'asked_at', 'c2s', 'congested_at', 'stream', 'transport',
     )  # fmt: skip
 
@@ -52,6 +52,7 @@ class Outbox:
         self._backlog_bytes = 0
         self._unacked_bytes = 0
         self._unasked = self._unasked_bytes = 0  # sent since the last <r/>
+        self._asked_in = 0  # the tick of that
         self._passed_on: ReplayWindow | None = None
         self._passed_on_before: ReplayWindow | None = None
 
@@ -174,12 +175,14 @@ class Outbox:
         self._unasked_bytes += size
         self._unasked += 1
         if self._unasked >= options.ack_every_stanzas or self._unasked_bytes >= options.ack_every_bytes:
-            self._unasked = self._unasked_bytes = 0
-            if not self.asked_at:
-                self.asked_at = self.c2s.tick
+            self._note_asked()
             data += REQUEST
         elif self._unasked == 1:
-            self.c2s.unasked.append(self)
+            if self._asked_in == self.c2s.tick:
+                self.c2s.unasked.append(self)
+            else:
+                # After a quiet second at once: a client that leaves soon would find again what it has not acked.
+                self.c2s.turn.later(self.ask)
         if self._congested:
             self._wait(data, None, None)
         else:
@@ -194,10 +197,14 @@ class Outbox:
 
     def probe(self) -> None:
         """Ask for an ack."""
-        self._unasked = self._unasked_bytes = 0
-        if not self.asked_at:
-            self.asked_at = self.c2s.tick
+        self._note_asked()
         self.write(REQUEST)
+
+    def _note_asked(self) -> None:
+        self._unasked = self._unasked_bytes = 0
+        self._asked_in = self.c2s.tick
+        if not self.asked_at:
+            self.asked_at = self._asked_in
 
     def take_ack(self, ack: Nonza) -> None:
         """The client's <a/>.  AcksError ends the stream."""

@@ -120,7 +120,8 @@ def test_an_ack_without_a_number_ends_the_stream() -> None:
     assert client.error == 'invalid-xml'
 
 
-def test_the_server_asks_after_so_many_stanzas_or_bytes_and_when_it_is_quiet() -> None:
+def test_the_server_asks_after_a_quiet_second_and_after_so_many_stanzas_or_bytes() -> None:
+    """And for what came meanwhile when the next second begins."""
     site = Site(ack_every_stanzas=5, ack_every_bytes=2000)
     client = site.login(acks=True)
     client.inbox.clear()
@@ -130,6 +131,10 @@ def test_the_server_asks_after_so_many_stanzas_or_bytes_and_when_it_is_quiet() -
         client.inbox.clear()
         return found
 
+    site.advance(2)
+    asked()
+    site.deliver(client, message(0))
+    assert asked() == 1
     for n in range(4):
         site.deliver(client, message(n))
     assert asked() == 0
