@@ -158,6 +158,18 @@ class Bounces:
         """An instance of a name is gone: it may be the one that took what is not confirmed."""
         self._send_again(lambda item: item.target == name)
 
+    def path_lost(self, link: Link, dest: str) -> None:
+        """A router can't reach a node (or an instance of a name) any more that others reach."""
+
+        def went_there(item: Item) -> bool:
+            if item.link is not link:
+                return False
+            if item.frame is not None:
+                return item.frame.dest == dest
+            return item.trouble is not None and dest in item.trouble.parts
+
+        self._send_again(went_there)
+
     def _send_again(self, concerned: Callable[[Item], bool]) -> None:
         lanes: dict[Lane, None] = {}
         for item in self._delivery.kept.values():

@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterable
 
 from jabberd_tx.link.interfaces import Link, Links
 
-# How many other keys are tried to find another link than a given one.
-TRIES = 16
-
 
 class Paths:
     """Chooses links.  `epoch` changes whenever a choice that somebody holds may be out of date."""
@@ -35,11 +32,7 @@ class Paths:
 
     def other(self, owner: str, link: Link) -> Link | None:
         """A link that is up and not this one; None: there is no other."""
-        for attempt in range(TRIES):
-            found = self._links.pick(f'{owner}/{attempt}')
-            if found is not None and found is not link:
-                return found
-        return None
+        return self._links.pick(owner, avoid=link)
 
     def changed(self) -> None:
         """A link has come up, or gone: who has something in flight stays where it is."""

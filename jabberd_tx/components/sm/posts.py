@@ -230,6 +230,10 @@ class Posts:
         """All that went over it goes again, in order."""
         self._again(lambda post: post.link is link)
 
+    def path_lost(self, link: Link, dest: str) -> None:
+        """A router can't reach a node (or an instance of a name) any more that others reach."""
+        self._again(lambda post: post.link is link and post.frame.dest == dest)
+
     def link_came(self) -> None:
         """What waits for a link is sent."""
         for post in list(self.kept.values()):

@@ -185,6 +185,11 @@ class SessionManager:
         else:
             self._node_lost(node, incarnation)
 
+    def on_path_lost(self, name: str, node: str, link: Link) -> None:
+        dest = node if name == node else name
+        self.bounces.path_lost(link, dest)
+        self.posts.path_lost(link, dest)
+
     def _node_lost(self, node: str, incarnation: bytes) -> None:
         self.bounces.node_lost(node)
         self.posts.node_lost(node)
