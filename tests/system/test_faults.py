@@ -88,3 +88,15 @@ def test_the_one_process_ends(tmp_path: Path) -> None:
         # While it is away nothing is sent.
         check(asyncio.run(under_load(site, lambda load: ended(site, 'jabberd', signal.SIGTERM, True))), share=0.2)
         assert site.processes['jabberd'].metric('jabberd_turn_cpu_longest_seconds') <= 0.1
+
+
+def test_a_site_apart_ends_all_at_once(tmp_path: Path) -> None:
+    """SIGTERM to every process in the same moment, and a new start: each waits for those that it serves."""
+    with start(tmp_path, 'apart') as site:
+
+        async def all_at_once(load: Load) -> None:
+            await asyncio.gather(*(ended(site, name, signal.SIGTERM, True) for name in site.processes))
+
+        check(asyncio.run(under_load(site, all_at_once)), share=0.2)
+        for process in site.processes.values():
+            assert 'not ended' not in process.log.read_text(), process.name

@@ -47,6 +47,8 @@ __all__ = ['OPTIONS', 'SessionManager']
 SWEEP = 1.0
 # How often a stop looks whether everything is done.
 LOOK = 0.02
+# How long a c2s may take to say that it leaves as well.
+NOTICE = 0.5
 
 
 class SessionManager:
@@ -99,6 +101,7 @@ class SessionManager:
         self.modules = ActiveModules(self, module_options, more_modules)
         self._work = 0
         self._stopping = False
+        self._leaving: set[str] = set()
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         links.attach(self)
@@ -116,6 +119,7 @@ class SessionManager:
         """Take nothing new, finish what is in flight (for so long, at most), and be done."""
         self._stopping = True
         self.links.drain()
+        await self._see_off()
         waited = 0.0
         while self.pending() and waited < self.options.stop_timeout:
             await self.sleep(LOOK)
@@ -127,6 +131,15 @@ class SessionManager:
         self.bounces.stop()
         self.posts.stop()
         self.modules.stop()
+
+    async def _see_off(self) -> None:
+        """Without another sm, a c2s that leaves at the same time ends its sessions here or nowhere."""
+        waited = 0.0
+        while self.is_alone() and self.sessions.count():
+            if waited >= (self.options.stop_timeout if self._leaving else NOTICE):
+                break
+            await self.sleep(LOOK)
+            waited += LOOK
 
     def pending(self) -> int:
         """What is not settled or confirmed, or still being handled."""
@@ -191,12 +204,14 @@ class SessionManager:
         self.posts.path_lost(link, dest)
 
     def _node_lost(self, node: str, incarnation: bytes) -> None:
+        self._leaving.discard(node)
         self.bounces.node_lost(node)
         self.posts.node_lost(node)
         self.spawn(self.lifecycle.node_lost(node, incarnation))
 
     def on_drain(self, node: str) -> None:
         """It will tell of its sessions itself."""
+        self._leaving.add(node)
 
     def on_link_up(self, link: Link) -> None:
         self.paths.changed()
