@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import subprocess
 import sys
@@ -144,13 +145,17 @@ def test_what_a_component_does_not_do_is_refused(application: SimpleNamespace) -
     asyncio.run(talk())
 
 
+KNOCKS = itertools.count()
+
+
 async def knock(client: Client, kind: str) -> Any:
     """Messages to the bot until one is answered by that type of message; the answer."""
-    for number in range(200):
-        client.send_message(BOT, f'knock {number}', mtype='chat')
-        # An error holds what it answers, so that slixmpp tells of it as of a message.
-        answer = await client.until('message')
-        assert answer['body'] == f'knock {number}'
+    for _ in range(200):
+        text = f'knock {next(KNOCKS)}'
+        client.send_message(BOT, text, mtype='chat')
+        # An error holds what it answers, so that slixmpp tells of it as of a message.  One that was killed may have
+        # left others unconfirmed that it had answered.
+        answer = await client.until('message', lambda message, text=text: message['body'] == text)
         if answer['type'] == kind:
             return answer
         await asyncio.sleep(0.05)
