@@ -135,9 +135,14 @@ class Delivery:
             return False
         if flags & RETURNED or item.arrived.flags & RETURNED or item.arrived.source != frame.source:
             item.troubled().also.append((frame.source, via))
+        else:
+            item.via = via  # the way that it came before is gone
         if flags & RETURNED and item.frame is not None and item.frame.dest == frame.source:
             # Given back before we heard that it was passed on: when we do, that is no news of its arrival.
             item.troubled().returned = item.target
+        elif flags & RETURNED and item.trouble is not None and frame.source in item.trouble.parts:
+            back = item.trouble.back
+            back[frame.source] = back.get(frame.source, 0) + 1
         return True
 
     # ---- confirmed
@@ -180,7 +185,8 @@ class Delivery:
             part = trouble.parts.pop(frame.source, None)
             if part is None:
                 return
-            if any((stream, frame.source) not in trouble.tried for stream in part.streams):
+            there = sum([(stream, frame.source) not in trouble.tried for stream in part.streams])
+            if there > trouble.back.pop(frame.source, 0):
                 trouble.reached = True
             trouble.tried.update([(stream, frame.source) for stream in part.streams])
             if trouble.parts:

@@ -42,10 +42,12 @@ class Trouble:
     also      (node, link) of others who wait for it to be settled
     sessions  the answer of the session store, to be used once
     returned  the target that has given it back, and will confirm it still
+    back      by node, how many of several sessions have done so
     """
 
     __slots__ = (
-        'also', 'attempts', 'deciding', 'parts', 'reached', 'ready', 'repeat', 'returned', 'sessions', 'since', 'tried',
+        'also', 'attempts', 'back', 'deciding', 'parts', 'reached', 'ready', 'repeat', 'returned', 'sessions', 'since',
+        'tried',
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -57,6 +59,7 @@ class Trouble:
         self.also: list[tuple[str, Link]] = []
         self.sessions: list[Session] | None = None
         self.returned: Target | None = None
+        self.back: dict[str, int] = {}
 
 
 class Item:

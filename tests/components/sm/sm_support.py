@@ -160,6 +160,7 @@ class ScriptedC2s:
         self.working: list[bytes] = []
         self.frames: list[Route | Fanout] = []
         self.returned: list[bytes] = []
+        self._repeating = False
 
     def route(self, frame: Route) -> None:
         """By a router that knows the destination."""
@@ -279,7 +280,11 @@ class ScriptedC2s:
         self.working += frame.uids
 
     def on_bounce(self, frame: Bounce, link: Link) -> None:
+        """What comes back goes again a little later, with all that came after it."""
         self.bounced.append(frame)
+        if not self._repeating:
+            self._repeating = True
+            self.site.clock.callLater(0.1, self.repeat_all)
 
     def on_up(self, name: str, node: str, incarnation: bytes) -> None: ...
 
@@ -289,7 +294,18 @@ class ScriptedC2s:
 
     def on_link_up(self, link: Link) -> None: ...
 
-    def on_link_down(self, link: Link) -> None: ...
+    def on_link_down(self, link: Link) -> None:
+        self.repeat_all()
+
+    def on_path_lost(self, name: str, node: str, link: Link) -> None:
+        self.repeat_all()
+
+    def repeat_all(self) -> None:
+        """A path is gone: what is not confirmed goes again, in order."""
+        self._repeating = False
+        for client in self.clients.values():
+            for number in sorted(client.sent):
+                client.again(number)
 
     def congested(self) -> bool:
         return False
@@ -308,7 +324,7 @@ class SeveralLinks:
     def attach(self, component: Component) -> None:
         self.component = component
         for links in self.all:
-            links.attach(_Ear(self, component))
+            links.attach(_Ear(self, links, component))
 
     def start(self) -> None:
         for links in self.all:
@@ -338,8 +354,8 @@ class SeveralLinks:
         for links in self.all:
             links.unbind(name)
 
-    def pick(self, key: str) -> Link | None:
-        up = [links._link for links in self.all if links._link is not None]
+    def pick(self, key: str, avoid: Link | None = None) -> Link | None:
+        up = [links._link for links in self.all if links._link is not None and links._link is not avoid]
         return up[sum(key.encode()) % len(up)] if up else None
 
     def instances(self, name: str) -> dict[str, bytes]:
@@ -373,8 +389,8 @@ class SeveralLinks:
 class _Ear:
     """Passes on what one of several links says; who is there is what all of them say together."""
 
-    def __init__(self, several: SeveralLinks, component: Component) -> None:
-        self._several, self._component = several, component
+    def __init__(self, several: SeveralLinks, links: LocalLinks, component: Component) -> None:
+        self._several, self._links, self._component = several, links, component
         self.on_route, self.on_fanout = component.on_route, component.on_fanout
         self.on_confirm, self.on_working = component.on_confirm, component.on_working
         self.on_bounce, self.on_drain, self.congested = component.on_bounce, component.on_drain, component.congested
@@ -385,6 +401,8 @@ class _Ear:
     def on_down(self, name: str, node: str, incarnation: bytes) -> None:
         if node not in self._several.instances(name):
             self._component.on_down(name, node, incarnation)
+        else:
+            self._component.on_path_lost(name, node, self._links._last_link)
 
     def on_link_up(self, link: Link) -> None:
         self._several.generation += 1
