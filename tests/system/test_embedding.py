@@ -173,7 +173,7 @@ def test_the_bot_in_a_process_of_its_own_comes_and_goes(tmp_path: Path) -> None:
             for n in range(10):
                 juliet.send_message(BOT, str(n), mtype='chat')
             for n in range(10):
-                assert (await juliet.until('message'))['body'] == str(n)
+                assert (await juliet.until('message', lambda message: message['type'] == 'chat'))['body'] == str(n)
             await asyncio.to_thread(bot.stop, ending)
             refused = await knock(juliet, 'error')
             assert refused['error']['condition'] == 'remote-server-not-found'
