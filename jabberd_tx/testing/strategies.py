@@ -138,6 +138,36 @@ streams: st.SearchStrategy[bytes] = st.builds(
 cuts = st.lists(st.integers(min_value=0, max_value=2000), max_size=12)
 
 
+def _dense(seed: int) -> bytes:
+    rnd = random.Random(seed)
+
+    def some(alphabet: str, most: int) -> str:
+        return ''.join([rnd.choice(alphabet) for _ in range(rnd.randrange(most))])
+
+    def element(name: str, depth: int) -> str:
+        tag = f'<{name}'
+        for number in range(rnd.randrange(3)):
+            quote, other = rnd.sample('\'"', 2)
+            tag += f' a{number}={quote}{some(">/ab:" + other, 6)}{quote}'
+        content = ''.join([part(depth + 1) for _ in range(rnd.randrange(4))])
+        return f'{tag}>{content}</{name}>' if content or rnd.random() < 0.3 else f'{tag}/>'
+
+    def part(depth: int) -> str:
+        kind = rnd.randrange(4)
+        if kind == 0:
+            return f'<![CDATA[{some("<>/ab!-?" + chr(34) + chr(39), 8)}]]>'
+        if kind == 1:
+            return some('>/a\'"', 6)
+        return element('a', depth) if kind == 2 and depth < 5 else '<a/>'
+
+    stanzas = [element(rnd.choice(['message', 'iq']), 1) + some(' \n', 2) for _ in range(rnd.randrange(1, 4))]
+    return ''.join(stanzas).encode()
+
+
+# The same of little but markup, and of text and values that look like it: where tags end is hard to tell.
+dense_streams: st.SearchStrategy[bytes] = st.integers(0, (1 << 48) - 1).map(_dense)
+
+
 def _mutate(data: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
     for position, length, replacement in changes:
         position %= len(data) + 1

@@ -26,7 +26,7 @@ from jabberd_tx.xmpp.names import SEPARATOR, as_written, child_name, split
 from jabberd_tx.xmpp.rewrite import TooLong, rewrite
 from jabberd_tx.xmpp.slices import leans_inside, leans_outside
 from jabberd_tx.xmpp.stanza import Child, Stanza
-from jabberd_tx.xmpp.tokens import Held, tag_end, unfinished
+from jabberd_tx.xmpp.tokens import Held, declaration_end, tag_end, unfinished
 
 __all__ = ['Event', 'Limits', 'Nonza', 'StreamClose', 'StreamOpen', 'StreamParser', 'Violation']
 
@@ -143,8 +143,10 @@ class StreamParser:
             if not held.add(data, self.limits[2]):
                 return
             data = bytes(held.bytes)
-        if self._kept is None and not (data := self._between(data)):
-            return
+        if self._kept is None and (data[0] != 60 or not self._depth or len(data) < 3 or data[1] in b'!?'):
+            data = self._between(data)
+            if not data:
+                return
         cut = data.rfind(b'>') + 1
         state = 0
         if cut:
@@ -155,9 +157,12 @@ class StreamParser:
             self._hold(data, state)
             return
         self._held = None
+        if cut == len(data):
+            self._parse(data)
+            return
         self._parse(data[:cut])
         rest = data[cut:]
-        if rest and not self._done and (self._kept is not None or (rest := self._between(rest))):
+        if not self._done and (self._kept is not None or (rest := self._between(rest))):
             self._hold(rest, state)
 
     def _between(self, data: bytes) -> bytes:
@@ -181,17 +186,13 @@ class StreamParser:
     def _hold(self, data: bytes, state: int) -> None:
         """`state`: what `unfinished` said of it, or 0 for not asked."""
         held = self._held
-        self._held = Held(data, -state if state < -1 else 0, 1 if held is None else held.scans + 1)
+        self._held = Held(data, state, 1 if held is None else held.scans + 1)
 
     # ---- the stream header
 
     def _begin(self, data: bytes) -> None:
         """XML declaration and stream header, one at a time: what comes after a violation is not looked at."""
-        if data[:2] == b'<?':
-            end = data.find(b'?>') + 2
-            end = -1 if end == 1 else end
-        else:
-            end = tag_end(data, 0)
+        end = declaration_end(data) if data[1] == 63 else tag_end(data, 0)
         if end < 0:
             self._hold(data, end)
             return
@@ -251,9 +252,7 @@ class StreamParser:
 
     def _parse(self, data: bytes) -> None:
         """Whole tokens to expat."""
-        parser = self._expat
-        if parser is None:
-            parser = self._make()
+        parser = self._expat or self._make()
         self._data = data
         self._end = 0
         try:
@@ -332,7 +331,8 @@ class StreamParser:
             if not uri or uri != self._context.content != '':
                 self._stop(Violation('invalid-namespace', 'not in the content namespace of the stream'))
             self._stop(Violation('unsupported-stanza-type', local))
-        self._attrs = as_written(self._attrs)
+        if 58 in tag:
+            self._attrs = as_written(self._attrs)
         self._leans = leans_outside(tag, uri, self._context)
 
     def _on_end(self, name: str) -> None:
@@ -392,9 +392,8 @@ class StreamParser:
         kept = self._kept
         whole = self._data[self._start - self._base : self._end] if kept is None else bytes(kept)
         uri = split(self._name)[0]
+        alike = ns.CONTENT if uri in ns.CONTENT else (uri,)
         try:
-            return rewrite(
-                self._context.header, whole, ns.CONTENT if uri in ns.CONTENT else (uri,), 2 * self.limits.stanza_bytes
-            )
+            return rewrite(self._context.header, whole, alike, 2 * self.limits.stanza_bytes)
         except TooLong:
             self._stop(Violation(violations.POLICY, 'namespaces take too many bytes'))

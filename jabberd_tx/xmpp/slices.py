@@ -15,14 +15,16 @@ from jabberd_tx.xmpp.tokens import tag_end
 
 def leans_outside(tag: bytes, uri: str, context: Context) -> bool:
     """Of a first-level element in namespace `uri`, by its start tag: a prefix, or other declarations than its own."""
-    if b':' in tag.split(None, 1)[0]:
+    if 58 in tag and b':' in tag.split(None, 1)[0]:
         return True
-    if b'xmlns' not in tag:
+    at = tag.find(b'xmlns')
+    if at < 0:
         return uri not in ns.CONTENT or not context.default
-    if tag.count(b'xmlns') > 1:
+    if tag.find(b'xmlns', at + 5) >= 0 or tag[at + 5] != 61:
         return True
-    declaration = b"xmlns='%b'" % uri.encode()
-    return declaration not in tag and declaration.replace(b"'", b'"') not in tag
+    # xmlns='uri', in either kind of quotes
+    space = uri.encode()
+    return not tag.startswith(space, at + 7) or tag[at + 7 + len(space)] != tag[at + 6]
 
 
 def leans_inside(inner: bytes, children: Iterable[Child], context: Context) -> bool:

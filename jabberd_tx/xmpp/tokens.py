@@ -22,6 +22,12 @@ def tag_end(data: bytes, start: int) -> int:
     return end + 1 if data[end] == 62 else -data[end]
 
 
+def declaration_end(data: bytes) -> int:
+    """The end, past its '?>', of what starts with '<?'; -1 for none."""
+    end = data.find(b'?>')
+    return end if end < 0 else end + 2
+
+
 def unfinished(data: bytes, start: int) -> int:
     """0 when the tag that starts there is whole, or it is no tag (CDATA, or what may not be); else as `tag_end`."""
     return 0 if data[start + 1] in b'!?' else min(tag_end(data, start), 0)
@@ -37,19 +43,24 @@ class Held:
 
     __slots__ = ('bytes', 'quote', 'scanned', 'scans')
 
-    def __init__(self, data: bytes, quote: int = 0, scans: int = 0) -> None:
+    def __init__(self, data: bytes, state: int = 0, scans: int = 0) -> None:
+        """`state`: what `unfinished` said of the first tag in it, or 0 for not asked."""
         self.bytes = bytearray(data)
-        self.quote = quote  # the quote that is open, or 0
         self.scans = scans
         self.scanned = len(data)
+        # The quote that is open, or 0.  Where another '<' follows, the tag was none (but CDATA).
+        self.quote = -state if state < -1 and data.count(60) == 1 else 0
 
     def add(self, data: bytes, attributes: int) -> bool:
         """Take more; whether a tag may now be whole."""
         self.bytes += data
-        if self.quote:
-            if self.quote not in data and b'<' not in data:  # it was none, then: a value has no '<'
+        if 60 in data:
+            # No tag's value has a '<': what looked like an open quote was none, and a tag may start here.
+            self.quote = self.scans = 0
+        elif self.quote:
+            if self.quote not in data:
                 return False
             self.quote = 0
-        if b'>' not in data:
+        if 62 not in data:
             return False
-        return self.scans < attributes + PATIENCE or b'<' in data or len(self.bytes) >= 2 * self.scanned
+        return self.scans < attributes + PATIENCE or len(self.bytes) >= 2 * self.scanned

@@ -62,6 +62,10 @@ def test_content_namespaces_are_one(header: str) -> None:
         (b"<message><body xmlns='jabber:client'>x</body></message>", b'<body>x</body>'),
         (b"<message><a:body xmlns:a='jabber:client'>x</a:body></message>", b'<body>x</body>'),
         (b"<message><body xmlns='jabber:server'>x</body></message>", b'<body>x</body>'),
+        (b"<message xmlns='jabber:client' xmlns:a='u'><a:b/></message>", b"<b xmlns='u'/>"),
+        (b"<message\nxmlns = 'jabber:client' ><body/></message>", b'<body/>'),
+        (b'<message xmlns="jabber:client" ><body/></message>', b'<body/>'),
+        (b"<message axmlns='u' id='xmlns'><body/></message>", b'<body/>'),
         # deeper inside it is part of what others said
         (b"<message><fin xmlns='u'><message xmlns='jabber:client'/></fin></message>",
          b"<fin xmlns='u'><message xmlns='jabber:client'/></fin>"),

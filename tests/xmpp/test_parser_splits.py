@@ -19,6 +19,7 @@ STREAMS = {
     'greater-than in attributes': b"<message id='a>b' to=\">'\"><x y='/>' z='>'>/></x><x y='>'/></message>",
     'both kinds of quotes': b"<message id=\"it's\" to='\"'><body a='\">'>\"'s\"</body></message><presence id=\"'>\"/>",
     'CDATA like a comment': b'<message><body><![CDATA[<!-- </a> <? ]]></body><![CDATA[ <!-- > ]]></message>',
+    'CDATA like a tag': b"<message><![CDATA[<']]></message ><message><![CDATA[<a b='>]]></message>",
     'CDATA': b"<message><body><![CDATA[<x a='>]]</body>]]></body><![CDATA[]]></message><presence/>",
     'text like markup': b"<message><body>a > b' /> ]] \" c</body> /> </message><presence id='2'/>",
     'references': b'<message id="&amp;&#62;&gt;"><body>&lt;x&#x3e;</body></message>',
@@ -134,6 +135,17 @@ def test_good_streams_in_any_pieces(data: bytes, cuts: list[int]) -> None:
     assert wire.parse(data, cuts) == whole
     assert wire.parse(data, range(len(data))) == whole
     assert expat_is_up_to_date(data, cuts)
+
+
+@pytest.mark.fuzz
+@given(strategies.dense_streams, strategies.cuts)
+def test_what_looks_like_markup_in_any_pieces(data: bytes, cuts: list[int]) -> None:
+    """Values, text and CDATA full of quotes, slashes and greater-than hold nothing up."""
+    whole = wire.parse(data)
+    assert whole and not [event for event in whole if isinstance(event, Violation)]
+    for pieces in (cuts, [cut % len(data) for cut in cuts], range(len(data))):
+        assert wire.parse(data, pieces) == whole
+        assert expat_is_up_to_date(data, pieces)
 
 
 @pytest.mark.fuzz
