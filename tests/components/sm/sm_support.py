@@ -111,12 +111,13 @@ class Client:
         self.live = False
         self.say(vocabulary.end())
 
-    def give_back(self, index: int) -> None:
-        """A message that it got, and never acked, goes back to an sm."""
+    def give_back(self, index: int) -> bytes:
+        """A message that it got, and never acked, goes back to an sm; the uid."""
         uid, stanza = self.uids[index], self.stanzas[index]
-        self.node.route(
-            Route(DOMAIN, self.owner, self.node.name, self.epoch, uid, 8, RETURNED | REPEAT, stanza)
-        )  # fmt: skip
+        frame = Route(DOMAIN, self.owner, self.node.name, self.epoch, uid, 8, RETURNED | REPEAT, stanza)
+        self.node.giving_back.setdefault(uid, []).append(frame)
+        self.node.route(frame)
+        return uid
 
     # ---- what it has got
 
@@ -147,6 +148,7 @@ class ScriptedC2s:
 
     holding   keep what comes, undelivered and unconfirmed, until `release`
     bouncing  bounce every ROUTE with this reason
+    giving_back  what clients never acked, until an sm has confirmed it; `returned` are the uids of those
     """
 
     def __init__(self, site: Site, name: str) -> None:
@@ -160,6 +162,7 @@ class ScriptedC2s:
         self.working: list[bytes] = []
         self.frames: list[Route | Fanout] = []
         self.returned: list[bytes] = []
+        self.giving_back: dict[bytes, list[Route]] = {}
         self._repeating = False
 
     def route(self, frame: Route) -> None:
@@ -271,6 +274,7 @@ class ScriptedC2s:
             client = self.clients.get(uid[:16])
             if client is None:
                 self.returned.append(uid)
+                self.giving_back.pop(uid, None)
                 continue
             number = uid_number(uid)
             if client.sent.pop(number, None) is not None:
@@ -306,6 +310,9 @@ class ScriptedC2s:
         for client in self.clients.values():
             for number in sorted(client.sent):
                 client.again(number)
+        for frames in list(self.giving_back.values()):
+            for frame in frames:
+                self.route(frame)
 
     def congested(self) -> bool:
         return False

@@ -30,6 +30,7 @@ class Watch(Site):
         super().__init__(routers=2)
 
     def delivered(self, client: Client, uid: bytes, stanza: Stanza) -> None:
+        super().delivered(client, uid, stanza)
         if stanza.name != 'message':
             return
         if stanza.attrs.get('type') == 'error':
@@ -51,6 +52,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.nodes: list[ScriptedC2s] = [self.site.c2s('c2s-a'), self.site.c2s('c2s-b')]
         self.senders = [self.home.client('romeo', 'one'), self.home.client('romeo', 'two')]
         self.count = 0
+        self.given_back: list[tuple[bytes, bytes]] = []
         self.nodes[0].client('juliet', 'first')
 
     def go_on(self, turns: int | None) -> None:
@@ -106,6 +108,20 @@ class DeliveryMachine(RuleBasedStateMachine):
                 client.leave()
             client.live = False
             self.go_on(turns)
+
+    @precondition(lambda self: self.all_linked())
+    @rule(user=USERS, which=SMALL, unacked=st.integers(1, 4), turns=TURNS)
+    def vanish(self, user: str, which: int, unacked: int, turns: int | None) -> None:
+        """A client is gone that has not acked its last messages: its c2s gives them back."""
+        there = [client for client in self.sessions(user) if client.live]
+        if not there:
+            return
+        client = there[which % len(there)]
+        client.leave()
+        messages = [n for n, stanza in enumerate(client.stanzas) if stanza.name == 'message']
+        for index in messages[-unacked:]:
+            self.given_back.append((client.stream, client.give_back(index)))
+        self.go_on(turns)
 
     @precondition(lambda self: self.all_linked())
     @rule(who=st.integers(0, 1), full=st.booleans(), late=st.booleans())
@@ -184,6 +200,9 @@ class DeliveryMachine(RuleBasedStateMachine):
         for client in c2s.clients.values():
             client.live = False
         c2s.held.clear()
+        dying = set(c2s.giving_back)
+        c2s.giving_back.clear()
+        self.given_back = [(stream, uid) for stream, uid in self.given_back if uid not in dying]
         self.site.settle()
         self.count += 1
         self.nodes[node] = self.site.c2s(f'c2s-{self.count}')
@@ -203,11 +222,17 @@ class DeliveryMachine(RuleBasedStateMachine):
         site = self.site
         assert site.sm.pending() == 0, site.sm.status()
         assert not site.sm.delivery.gates
+        stored = set()
         for user in RECIPIENTS:
             for _, row in site.storage.run(offline.page, f'{user}@{DOMAIN}', 0, 10_000).result:
                 site.checker.stored(row.uid[:16], uid_number(row.uid))
+                stored.add(row.uid)
         report = site.checker.report()
         assert report.ok, report
+        for stream, uid in self.given_back:
+            elsewhere = any(other.stream != stream and got == uid for other, got, _ in site.deliveries)
+            assert elsewhere or uid in stored, f'given back and lost: {uid!r}'
+        assert not any(node.giving_back for node in self.nodes)
         for sender in self.senders:
             assert not sender.sent, f'never confirmed: {sorted(sender.sent)}'
 

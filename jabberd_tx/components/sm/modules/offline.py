@@ -46,10 +46,12 @@ class Offline(Module):
     log = Logger()
     # user -> whether to look into storage once more
     _flushing: dict[str, bool]
+    # user -> the stream of the client that has come last, while it is served
+    _latest: dict[str, bytes]
 
     def start(self) -> None:
         """Nobody is being served."""
-        self._flushing = {}
+        self._flushing, self._latest = {}, {}
 
     # ---- in
 
@@ -77,6 +79,7 @@ class Offline(Module):
     @hook('session_ready')
     def come(self, session: Session) -> None:
         """A client takes messages."""
+        self._latest[session.bare] = session.stream
         self._flush(session.bare)
 
     def _flush(self, owner: str) -> None:
@@ -100,6 +103,7 @@ class Offline(Module):
             self.log.warn('what is stored for {owner} stays there: {error}', owner=owner, error=str(error))
         finally:
             del self._flushing[owner]
+            self._latest.pop(owner, None)
             self.sm.delivery.open_gate(owner)
             if claimed:
                 await self.sm.sessions.release(owner, CLAIM)
@@ -108,9 +112,8 @@ class Offline(Module):
         """Page by page, until nothing is left, or nobody takes it."""
         refused: set[bytes] = set()
         while True:
-            session = _ready(
-                [one for one in await self.sm.sessions.fetch(owner) if one.stream not in refused]
-            )  # fmt: skip
+            there = [one for one in await self.sm.sessions.fetch(owner) if one.stream not in refused]
+            session = _ready(there, self._latest.get(owner))
             if session is None:
                 return
             rows = await self.sm.storage.run(offline.page, owner, 0, PAGE)
@@ -170,7 +173,8 @@ def is_worthless(stanza: Stanza) -> bool:
     )
 
 
-def _ready(sessions: Sequence[Session]) -> Session | None:
-    """The session that stored messages go to: of those that take messages, the first of the highest priority."""
+def _ready(sessions: Sequence[Session], latest: bytes | None = None) -> Session | None:
+    """The session that stored messages go to: the one that has come last, to which nothing newer was sent; otherwise
+    one of the highest priority.  None: nobody takes messages."""
     takers = [session for session in sessions if session.priority is not None and session.priority >= 0]
-    return max(takers, key=lambda session: session.priority or 0) if takers else None
+    return max(takers, key=lambda session: (session.stream == latest, session.priority or 0)) if takers else None
