@@ -205,7 +205,9 @@ def test_presence_with_a_bad_priority_is_refused_and_changes_nothing() -> None:
     assert site.sessions.peek(ROMEO)[0].presence is None
 
 
-@pytest.mark.parametrize('xml', ["<presence type='subscribe'/>", "<presence type='invisible' to='juliet@example.net'/>"])
+@pytest.mark.parametrize(
+    'xml', ["<presence type='subscribe'/>", "<presence type='invisible' to='juliet@example.net'/>"]
+)
 def test_presence_of_no_such_type_or_for_nobody_is_a_bad_request(xml: str) -> None:
     site = Site()
     romeo = site.c2s().client('romeo')
