@@ -59,9 +59,9 @@ POINTS = (
         'A client takes messages from now on: its presence has got a priority that is not negative.',
     ),
     Point('session_ended', 'session: Session', "A client's session is over."),
-    Point('disco_identities', 'request: IqRequest', 'More identities of the entity asked: an iterable of (category, type, name).'),
-    Point('disco_features', 'request: IqRequest', 'More features of the entity asked: an iterable of str.'),
-    Point('disco_items', 'request: IqRequest', 'Items of the entity asked: an iterable of (jid, name, node).'),
+    Point('disco_identities', 'request: IqRequest', 'More identities of the entity asked, as (category, type, name).'),
+    Point('disco_features', 'request: IqRequest', 'More features of the entity asked, as str.'),
+    Point('disco_items', 'request: IqRequest', 'Items of the entity asked, as (jid, name, node).'),
 )
 
 
