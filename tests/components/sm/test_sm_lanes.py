@@ -264,6 +264,77 @@ def test_without_any_link_messages_wait_until_there_is_one() -> None:
     assert romeo.confirmed[-3:] == numbers
 
 
+def test_what_was_lost_with_the_only_link_goes_again_when_there_is_one() -> None:
+    site = Site()
+    here, there = site.c2s('c2s-1'), site.c2s('c2s-2')
+    romeo, juliet = here.client('romeo'), there.client('juliet')
+    there.holding = True
+    for n in range(3):
+        romeo.chat(JULIET, f'm{n}')
+    site.settle()
+    site.sm_links.lose(0)
+    there.held.clear()  # they never got there
+    there.holding = False
+    site.settle()
+    site.sm_links.regain(0)
+    site.quiet()
+    assert juliet.bodies() == ['m0', 'm1', 'm2']
+
+
+def test_a_message_to_the_bare_jid_waits_for_those_on_their_way_to_a_session_that_has_gone() -> None:
+    site = Site()
+    here, there = site.c2s('c2s-1'), site.c2s('c2s-2')
+    romeo, old = here.client('romeo'), there.client('juliet', 'old')
+    there.holding = True
+    romeo.chat(JULIET, 'm0')
+    old.leave()
+    site.settle()
+    new = here.client('juliet', 'new')
+    romeo.chat(JULIET, 'm1')
+    site.settle()
+    assert new.bodies() == []
+    there.release()
+    site.quiet()
+    assert new.bodies() == ['m0', 'm1']
+
+
+def test_a_confirmation_takes_the_way_that_the_repeat_came_by() -> None:
+    site = Site(routers=2)
+    here, there = site.c2s('c2s-1'), site.c2s('c2s-2')
+    romeo, juliet = here.client('romeo'), there.client('juliet')
+    there.holding = True
+    number = romeo.chat(JULIET, 'hi')
+    site.settle()
+    here.links.lose(0)  # the one that it came by; the c2s repeats it over the other
+    site.settle()
+    there.release()
+    site.quiet()
+    assert number in romeo.confirmed
+    assert juliet.bodies() == ['hi']
+
+
+def test_what_all_of_several_sessions_gave_back_before_it_was_confirmed_is_not_settled() -> None:
+    site = Site()
+    here, there = site.c2s('c2s-1'), site.c2s('c2s-2')
+    romeo = here.client('romeo')
+    clients = [there.client('juliet', name) for name in ('one', 'two')]
+    confirm, there.links.failed = there.links.failed, lambda *arguments: late.append(arguments)  # type: ignore[method-assign]
+    late: list[tuple[object, ...]] = []
+    romeo.chat(JULIET, 'hi')
+    site.settle()
+    for client in clients:
+        assert client.bodies() == ['hi']
+        client.leave()
+        client.give_back([stanza.name for stanza in client.stanzas].index('message'))
+    site.settle()
+    there.links.failed = confirm  # type: ignore[method-assign]
+    for arguments in late:
+        confirm(*arguments)  # type: ignore[arg-type]
+    site.quiet()
+    assert stored(site) == ['hi']
+    assert not there.giving_back
+
+
 def test_a_repeat_of_what_is_settled_is_confirmed_and_not_passed_on() -> None:
     site = Site()
     c2s = site.c2s()

@@ -67,7 +67,8 @@ def test_nobody_stays_with_a_link_that_is_down() -> None:
     assert paths.other('romeo', new) is old  # type: ignore[arg-type,comparison-overlap]
 
 
-def test_messages_stay_on_their_link_when_another_comes_up() -> None:
+@pytest.mark.parametrize('resources', [1, 2])
+def test_messages_stay_on_their_link_when_another_comes_up(resources: int) -> None:
     site = Site(routers=2)
     site.sm_links.lose(1)
     site.settle()
@@ -75,12 +76,17 @@ def test_messages_stay_on_their_link_when_another_comes_up() -> None:
     # An owner whom the table gives to the second router.
     user = next(user for user in Site.USERS if sum(f'{user}@{DOMAIN}'.encode()) % 2)
     romeo, juliet = here.client(user), there.client('nurse' if user != 'nurse' else 'juliet')
+    to = juliet.jid
+    if resources == 2:
+        to = juliet.owner
+        there.client(juliet.owner, 'other')
+    juliet.take()
     there.holding = True
-    romeo.chat(juliet.jid, 'one')
+    romeo.chat(to, 'one')
     site.settle()
     site.sm_links.regain(1)
     site.settle()
-    romeo.chat(juliet.jid, 'two')
+    romeo.chat(to, 'two')
     site.settle()
     first, second = site.sm.delivery.kept.values()
     assert first.link is second.link is site.sm_links.all[0]._link
@@ -88,7 +94,7 @@ def test_messages_stay_on_their_link_when_another_comes_up() -> None:
     site.quiet()
     site.advance(3)
     there.holding = True
-    romeo.chat(juliet.jid, 'three')
+    romeo.chat(to, 'three')
     site.settle()
     (third,) = site.sm.delivery.kept.values()
     assert third.link is site.sm_links.all[1]._link
