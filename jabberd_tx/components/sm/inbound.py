@@ -58,7 +58,7 @@ class Intake:
         stanza = frame.payload
         if type(stanza) is not Stanza:
             stanza = Stanza.unpack(stanza)  # type: ignore[arg-type]
-        if frame.flags == CLIENT and stanza.name == 'message' and frame.uid[:16] not in self._queues:
+        if frame.flags == CLIENT and stanza.name == 'message' and not (self._queues and frame.uid[:16] in self._queues):
             # The stanza path.
             self._counts.message += 1
             owner: str = frame.key  # type: ignore[assignment]
@@ -81,6 +81,8 @@ class Intake:
             return
         key: bytes | str | None = frame.uid[:16]
         if not frame.flags & CLIENT:
+            if not frame.flags & RETURNED and not self._may_say(arrival):
+                return
             # A given-back message is for its own lane to order.
             key = frame.key if isinstance(frame.key, str) and name != 'message' else None
         queue = self._queues.get(key) if key is not None else None
@@ -90,6 +92,22 @@ class Intake:
             queue.append(arrival)
             return
         self._hold(key, self._dispatch(arrival, confirm=True))
+
+    def _may_say(self, arrival: Arrival) -> bool:
+        """Whether what comes from elsewhere is from whom it says: from users of ours only other sms speak."""
+        frame, _, stanza = arrival
+        try:
+            domain = parse(stanza.attrs.get('from', '')).domain
+            parse(stanza.attrs.get('to', ''))
+        except InvalidJid:
+            domain = ''
+        serving = self._sm.links.instances(domain)
+        if domain in self._sm.domains and frame.source not in serving and frame.source != self._sm.links.node:
+            domain = ''
+        if not domain:
+            self.log.warn('{source} sent a stanza from somebody else', source=frame.source)
+            self._confirm(arrival)
+        return bool(domain)
 
     def _is_known(self, arrival: Arrival) -> bool:
         frame = arrival.frame

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 TRIES = 8
 # Sessions of a lost node that are ended in one turn.
 SLICE = 20
-# Lost nodes whose sessions are remembered, in case they come back.
+# Lost nodes whose sessions are remembered, in case they come back; and sessions that are told to attach again.
 MOST_LOST = 16
+MOST_REVIVED = 100_000
 
 
 class Lifecycle:
@@ -40,6 +41,8 @@ class Lifecycle:
         self._nodes: dict[str, bytes] = {}
         # (node, incarnation) -> its sessions that were ended because it seemed to be gone.
         self._lost: dict[tuple[str, bytes], list[Session]] = {}
+        # stream id -> a session that was ended so, as it was, until it attaches again.
+        self._revived: dict[bytes, Session] = {}
 
     def take(self, frame: Route, stanza: Stanza) -> Coroutine[Any, Any, None] | None:
         """What a c2s says of a session; returns what is left to do."""
@@ -113,7 +116,7 @@ class Lifecycle:
     # ---- attach
 
     async def _attach(self, frame: Route, stanza: Stanza) -> None:
-        """It lives already: nobody is told of its presence anew."""
+        """It lives already: nobody is told of its presence anew, but those who were told that it was gone."""
         stream, owner = frame.uid[:16], str(frame.key)
         try:
             jid = parse(stanza.attrs.get('jid', ''))
@@ -136,6 +139,13 @@ class Lifecycle:
         if session.priority is not None and session.priority >= 0:
             # While nobody knew of it, messages may have been stored.
             self._sm.hooks.tell('session_ready', session)
+        before = self._revived.pop(stream, None)
+        if before is not None:
+            await self._sessions.update(
+                stream, owner, session.epoch, interested=before.interested, carbons=before.carbons
+            )
+            if before.presence is not None and session.presence is not None:
+                await self._sm.presence.announce(session)
 
     # ---- end
 
@@ -179,7 +189,7 @@ class Lifecycle:
         One that was only out of sight still has its clients: it is told to attach their sessions again.
         """
         for session in self._lost.pop((node, incarnation), ()):
-            self._say(session, vocabulary.lost())
+            self._revive(session)
         earlier = self._nodes.get(node)
         if earlier is None or earlier == incarnation:
             return None
@@ -200,12 +210,19 @@ class Lifecycle:
             closed = await self._sessions.close(session.stream, session.bare, session.epoch)
             if closed is not None:
                 if self._sm.links.instances(node).get(node) == incarnation:
-                    self._say(closed, vocabulary.lost())  # it is back already
+                    self._revive(closed)  # it is back already
                 else:
                     self._lost.setdefault((node, incarnation), []).append(closed)
                 await self.gone(closed)
             if number % SLICE == SLICE - 1:
                 await deferLater(self._sm.reactor, 0, lambda: None)
+
+    def _revive(self, session: Session) -> None:
+        """Its c2s has it still, and nobody else knows."""
+        if len(self._revived) >= MOST_REVIVED:
+            del self._revived[next(iter(self._revived))]
+        self._revived[session.stream] = session
+        self._say(session, vocabulary.lost())
 
     # ---- to a c2s
 

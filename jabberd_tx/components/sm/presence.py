@@ -110,6 +110,12 @@ class Presence:
         )
         await self._withdraw(session, stanza)
 
+    async def announce(self, session: Session) -> None:
+        """It is there after all: its presence once more to those who were told that it was gone."""
+        if session.presence is not None:
+            roster = await self._rosters.get(session.bare)
+            await self._broadcast(session, await self._sessions.fetch(session.bare), roster, session.presence)
+
     async def leave(self, session: Session) -> None:
         """The session was closed: say so to whoever saw it (§4.5.2, §4.6)."""
         if session.presence is not None or session.directed:

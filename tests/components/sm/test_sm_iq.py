@@ -174,6 +174,27 @@ def test_messages_to_a_component_that_goes_are_answered_or_go_to_the_next(site: 
     assert romeo.bodies() == ['error:hi']
 
 
+def test_a_component_can_not_speak_for_users_of_ours(site: Site) -> None:
+    component = Recorder(site.network.links('component'))
+    component.links.bind('other.example')
+    site.settle()
+    romeo, juliet = site.c2s().client('romeo'), site.c2s('c2s-2').client('juliet')
+    forged = Stanza('message', {'from': romeo.jid, 'to': JULIET, 'id': 'forged'})
+    for stanza in (
+        forged,
+        forged.with_attrs(from_=None),
+        forged.with_attrs(from_='@'),
+        forged.with_attrs(from_='x@other.example', to=None),
+        Stanza('presence', {'from': ROMEO, 'to': JULIET, 'type': 'subscribed'}),
+    ):
+        component.send(DOMAIN, JULIET, stanza)
+    component.send(DOMAIN, JULIET, forged.with_attrs(from_='x@other.example', id='honest'))
+    site.quiet()
+    assert juliet.bodies() == ['honest']
+    assert len(juliet.stanzas) == 1
+    assert len(component.confirmed) == 6
+
+
 # ---- disco
 
 

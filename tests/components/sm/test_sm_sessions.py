@@ -231,6 +231,26 @@ def test_a_session_can_not_be_attached_as_somebody_elses(jid: str) -> None:
     assert romeo.closed is not None and romeo.closed.attrs['condition'] == 'internal-server-error'
 
 
+def test_a_node_that_was_only_out_of_sight_attaches_its_sessions_and_who_saw_them_go_sees_them_come() -> None:
+    site = Site()
+    know(site, ROMEO, JULIET, 'both')
+    here, there = site.c2s('c2s-1'), site.c2s('c2s-2')
+    romeo, juliet = there.client('romeo', 'r'), here.client('juliet')
+    site.sessions.update(romeo.stream, ROMEO, 0, carbons=True)
+    got(juliet)
+    there.links.lose(0)
+    assert got(juliet) == [f'{romeo.jid} unavailable']
+    there.links.regain(0)
+    site.settle()
+    assert romeo.closed is None
+    assert romeo.answer is not None and romeo.answer.attrs['type'] == 'lost'
+    there.attach_again(romeo, '<presence/>')
+    assert got(juliet) == [f'{romeo.jid} available']
+    (session,) = site.sessions.peek(ROMEO)
+    assert session.carbons and not session.interested
+    site.quiet()
+
+
 # ---- kick, stop, status
 
 
