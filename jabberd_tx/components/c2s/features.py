@@ -13,7 +13,10 @@ from jabberd_tx.xmpp.sasl import channel_bindings
 # RFC 3921's session: clients of that age ask for it, newer ones see that they need not.
 _SESSION = f"<session xmlns='{ns.SESSION}'><optional/></session>".encode()
 
-AFTER_LOGIN = b'<stream:features>%b%b%b</stream:features>' % (BIND, _SESSION, ACKS)
+# What the session manager has always on (RFC 6121 §3.4): told, nothing to negotiate.
+_ROSTER = f"<sub xmlns='{ns.PREAPPROVAL}'/>".encode()
+
+AFTER_LOGIN = b'<stream:features>%b%b%b%b</stream:features>' % (BIND, _SESSION, ACKS, _ROSTER)
 
 
 @lru_cache(64)

@@ -1,4 +1,4 @@
-"""Asking for, granting, refusing and ending presence subscriptions (RFC 6121 §3), by the tables of subscriptions.py.
+"""Asking for, granting, refusing and ending presence subscriptions (RFC 6121 §3), by the table of subscriptions.py.
 
 What a user sends changes the user's own roster here, and goes on to the contact's sm, which changes the contact's: by
 the domain name and the contact's bare JID, also when that is this very sm.
@@ -16,14 +16,14 @@ from jabberd_tx.components.sm.presence_stanzas import subscription
 from jabberd_tx.components.sm.rosters import Changed
 from jabberd_tx.components.sm.subscriptions import (
     GRANTED,
-    INBOUND,
+    HIDE,
     NONE,
-    OUTBOUND,
     SUBSCRIBE,
     SUBSCRIBED,
+    TABLE,
     UNSUBSCRIBE,
     UNSUBSCRIBED,
-    Inbound,
+    Cell,
     is_listed,
     shown,
     state_of,
@@ -76,7 +76,7 @@ class Handshake:
         def decide(old: Item | None, roster: Mapping[str, Item]) -> Item | None:
             nonlocal route
             before = state_of(old)
-            route, after = OUTBOUND[kind][before]
+            route, after = TABLE[kind][before][:2]
             item = old or Item(contact, subscription='')
             if kind == SUBSCRIBED and not route and item.subscription not in SEEN_BY:
                 self._check_room(old, roster)
@@ -143,22 +143,22 @@ class Handshake:
 
     async def _take(self, stanza: Stanza, owner: str, contact: str) -> None:
         kind = stanza.attrs['type']
-        cell = Inbound(False, NONE)
+        cell: Cell
 
         def decide(old: Item | None, roster: Mapping[str, Item]) -> Item | None:
             nonlocal cell
             before = state_of(old)
-            cell = INBOUND[kind][before]
+            cell = TABLE[kind][before]
             item = old or Item(contact, subscription='')
             if kind == SUBSCRIBE and item.approved and before in GRANTED:
-                cell = Inbound(False, GRANTED[before], approve=True)
-                return with_state(item._replace(approved=False), cell.state)
+                cell = cell._replace(deliver=HIDE, come=GRANTED[before], answer=SUBSCRIBED)
+                return with_state(item._replace(approved=False), cell.come)
             if kind == SUBSCRIBE and cell.deliver:
                 if sum([one.pending_in for one in roster.values()]) >= self._sm.options.roster_requests:
-                    cell = Inbound(False, before)
+                    cell = cell._replace(deliver=HIDE)
                     return old
-                return with_state(item._replace(request=stanza.pack()), cell.state)
-            return with_state(item, cell.state) if old is not None else None
+                return with_state(item._replace(request=stanza.pack()), cell.come)
+            return with_state(item, cell.come) if old is not None else None
 
         def then(changed: Changed) -> None:
             if cell.deliver:
@@ -166,13 +166,15 @@ class Handshake:
             self._push(owner, changed)
 
         changed = await self._sm.rosters.change(owner, contact, decide, then)
-        if cell.approve:
-            self._route(owner, contact, subscription(SUBSCRIBED, owner, contact))
-        if self._gained(changed, SEEN_BY) and not self._is_local(contact):
+        elsewhere = not self._is_local(contact)
+        if cell.answer == SUBSCRIBED or (cell.answer and elsewhere):
+            # A contact of ours has changed its own side before it said 'unsubscribe', and may ask anew by now.
+            self._route(owner, contact, subscription(cell.answer, owner, contact))
+        if cell.answer == SUBSCRIBED and elsewhere:
             await self._sm.presence.show(owner, contact)
         elif kind == UNSUBSCRIBE and changed.old is not None and changed.old.subscription in SEEN_BY:
             await self._sm.presence.hide(owner, contact)
-        if self._gained(changed, SEES) and self._is_local(contact):
+        if self._gained(changed, SEES) and not elsewhere:
             # The contact's sm would send it, but could be faster than the push.
             await self._sm.presence.show(contact, owner)
 

@@ -1,13 +1,12 @@
-"""Presence subscriptions: RFC 6121's appendix A as one table a direction.
+"""Presence subscriptions: RFC 6121's appendix A as one table.
 
 A state is what one user's server knows of a contact: the subscription, and whether a request is pending either way.
 
     out   the user's own request waits for the contact's answer (ask='subscribe')
     in    the contact's request waits for the user's answer
 
-Outbound: what the user sends, as the user's server handles it.  Each cell says whether it is routed to the contact,
-and the new state.  Inbound: what comes from the contact.  Each cell says whether the user sees it, the new
-state, and whether the server answers on the user's behalf.
+Each type of presence has a row for each state, with two halves: what is done when the user sends it (§A.2), and
+what when it comes from the contact (§A.3).
 """
 
 from __future__ import annotations
@@ -22,116 +21,72 @@ STATES = (NONE, NONE_OUT, NONE_IN, NONE_OUT_IN, TO, TO_IN, FROM, FROM_OUT, BOTH)
 
 SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE, UNSUBSCRIBED = TYPES = 'subscribe', 'subscribed', 'unsubscribe', 'unsubscribed'
 
+# Whether what the user sends goes on to the contact, and whether the user's clients see what the contact sends.
+ROUTE, KEEP = True, False
+DELIVER, HIDE = True, False
 
-class Outbound(NamedTuple):
-    """route: goes on to the contact; state: the new one."""
+
+class Cell(NamedTuple):
+    """route    sent by the user: it goes on to the contact
+    sent     the state after that
+    deliver  come from the contact: the user's clients see it
+    come     the state after that
+    answer   what the server says to that at once on the user's behalf; '' for nothing
+    """
 
     route: bool
-    state: str
-
-
-class Inbound(NamedTuple):
-    """deliver: the user's clients see it; state: the new one; approve: answered with 'subscribed' at once."""
-
+    sent: str
     deliver: bool
-    state: str
-    approve: bool = False
+    come: str
+    answer: str = ''
 
 
-# §A.2.1–A.2.4.  'subscribed' where nothing is pending is a pre-approval (§3.4), 'unsubscribed' takes one back:
-# neither is routed, nor changes the state.
-OUTBOUND: dict[str, dict[str, Outbound]] = {
+# §A.2.1–A.2.4 and §A.3.1–A.3.4.  'subscribed' where nothing is pending is a pre-approval (§3.4), 'unsubscribed' takes
+# one back: neither is routed, nor changes the state.
+TABLE: dict[str, dict[str, Cell]] = {
     SUBSCRIBE: {
-        NONE: Outbound(True, NONE_OUT),
-        NONE_OUT: Outbound(True, NONE_OUT),
-        NONE_IN: Outbound(True, NONE_OUT_IN),
-        NONE_OUT_IN: Outbound(True, NONE_OUT_IN),
-        TO: Outbound(True, TO),
-        TO_IN: Outbound(True, TO_IN),
-        FROM: Outbound(True, FROM_OUT),
-        FROM_OUT: Outbound(True, FROM_OUT),
-        BOTH: Outbound(True, BOTH),
+        NONE: Cell(ROUTE, NONE_OUT, DELIVER, NONE_IN),
+        NONE_OUT: Cell(ROUTE, NONE_OUT, DELIVER, NONE_OUT_IN),
+        NONE_IN: Cell(ROUTE, NONE_OUT_IN, HIDE, NONE_IN),
+        NONE_OUT_IN: Cell(ROUTE, NONE_OUT_IN, HIDE, NONE_OUT_IN),
+        TO: Cell(ROUTE, TO, DELIVER, TO_IN),
+        TO_IN: Cell(ROUTE, TO_IN, HIDE, TO_IN),
+        FROM: Cell(ROUTE, FROM_OUT, HIDE, FROM, SUBSCRIBED),
+        FROM_OUT: Cell(ROUTE, FROM_OUT, HIDE, FROM_OUT, SUBSCRIBED),
+        BOTH: Cell(ROUTE, BOTH, HIDE, BOTH, SUBSCRIBED),
     },
     UNSUBSCRIBE: {
-        NONE: Outbound(True, NONE),
-        NONE_OUT: Outbound(True, NONE),
-        NONE_IN: Outbound(True, NONE_IN),
-        NONE_OUT_IN: Outbound(True, NONE_IN),
-        TO: Outbound(True, NONE),
-        TO_IN: Outbound(True, NONE_IN),
-        FROM: Outbound(True, FROM),
-        FROM_OUT: Outbound(True, FROM),
-        BOTH: Outbound(True, FROM),
+        NONE: Cell(ROUTE, NONE, HIDE, NONE),
+        NONE_OUT: Cell(ROUTE, NONE, HIDE, NONE_OUT),
+        NONE_IN: Cell(ROUTE, NONE_IN, DELIVER, NONE, UNSUBSCRIBED),
+        NONE_OUT_IN: Cell(ROUTE, NONE_IN, DELIVER, NONE_OUT, UNSUBSCRIBED),
+        TO: Cell(ROUTE, NONE, HIDE, TO),
+        TO_IN: Cell(ROUTE, NONE_IN, DELIVER, TO, UNSUBSCRIBED),
+        FROM: Cell(ROUTE, FROM, DELIVER, NONE, UNSUBSCRIBED),
+        FROM_OUT: Cell(ROUTE, FROM, DELIVER, NONE_OUT, UNSUBSCRIBED),
+        BOTH: Cell(ROUTE, FROM, DELIVER, TO, UNSUBSCRIBED),
     },
     SUBSCRIBED: {
-        NONE: Outbound(False, NONE),
-        NONE_OUT: Outbound(False, NONE_OUT),
-        NONE_IN: Outbound(True, FROM),
-        NONE_OUT_IN: Outbound(True, FROM_OUT),
-        TO: Outbound(False, TO),
-        TO_IN: Outbound(True, BOTH),
-        FROM: Outbound(False, FROM),
-        FROM_OUT: Outbound(False, FROM_OUT),
-        BOTH: Outbound(False, BOTH),
+        NONE: Cell(KEEP, NONE, HIDE, NONE),
+        NONE_OUT: Cell(KEEP, NONE_OUT, DELIVER, TO),
+        NONE_IN: Cell(ROUTE, FROM, HIDE, NONE_IN),
+        NONE_OUT_IN: Cell(ROUTE, FROM_OUT, DELIVER, TO_IN),
+        TO: Cell(KEEP, TO, HIDE, TO),
+        TO_IN: Cell(ROUTE, BOTH, HIDE, TO_IN),
+        FROM: Cell(KEEP, FROM, HIDE, FROM),
+        FROM_OUT: Cell(KEEP, FROM_OUT, DELIVER, BOTH),
+        BOTH: Cell(KEEP, BOTH, HIDE, BOTH),
     },
     UNSUBSCRIBED: {
-        NONE: Outbound(False, NONE),
-        NONE_OUT: Outbound(False, NONE_OUT),
-        NONE_IN: Outbound(True, NONE),
-        NONE_OUT_IN: Outbound(True, NONE_OUT),
-        TO: Outbound(False, TO),
-        TO_IN: Outbound(True, TO),
-        FROM: Outbound(True, NONE),
-        FROM_OUT: Outbound(True, NONE_OUT),
-        BOTH: Outbound(True, TO),
-    },
-}
-
-# §A.3.1–A.3.4.
-INBOUND: dict[str, dict[str, Inbound]] = {
-    SUBSCRIBE: {
-        NONE: Inbound(True, NONE_IN),
-        NONE_OUT: Inbound(True, NONE_OUT_IN),
-        NONE_IN: Inbound(False, NONE_IN),
-        NONE_OUT_IN: Inbound(False, NONE_OUT_IN),
-        TO: Inbound(True, TO_IN),
-        TO_IN: Inbound(False, TO_IN),
-        FROM: Inbound(False, FROM, approve=True),
-        FROM_OUT: Inbound(False, FROM_OUT, approve=True),
-        BOTH: Inbound(False, BOTH, approve=True),
-    },
-    UNSUBSCRIBE: {
-        NONE: Inbound(False, NONE),
-        NONE_OUT: Inbound(False, NONE_OUT),
-        NONE_IN: Inbound(True, NONE),
-        NONE_OUT_IN: Inbound(True, NONE_OUT),
-        TO: Inbound(False, TO),
-        TO_IN: Inbound(True, TO),
-        FROM: Inbound(True, NONE),
-        FROM_OUT: Inbound(True, NONE_OUT),
-        BOTH: Inbound(True, TO),
-    },
-    SUBSCRIBED: {
-        NONE: Inbound(False, NONE),
-        NONE_OUT: Inbound(True, TO),
-        NONE_IN: Inbound(False, NONE_IN),
-        NONE_OUT_IN: Inbound(True, TO_IN),
-        TO: Inbound(False, TO),
-        TO_IN: Inbound(False, TO_IN),
-        FROM: Inbound(False, FROM),
-        FROM_OUT: Inbound(True, BOTH),
-        BOTH: Inbound(False, BOTH),
-    },
-    UNSUBSCRIBED: {
-        NONE: Inbound(False, NONE),
-        NONE_OUT: Inbound(True, NONE),
-        NONE_IN: Inbound(False, NONE_IN),
-        NONE_OUT_IN: Inbound(True, NONE_IN),
-        TO: Inbound(True, NONE),
-        TO_IN: Inbound(True, NONE_IN),
-        FROM: Inbound(False, FROM),
-        FROM_OUT: Inbound(True, FROM),
-        BOTH: Inbound(True, FROM),
+        NONE: Cell(KEEP, NONE, HIDE, NONE),
+        NONE_OUT: Cell(KEEP, NONE_OUT, DELIVER, NONE),
+        NONE_IN: Cell(ROUTE, NONE, HIDE, NONE_IN),
+        NONE_OUT_IN: Cell(ROUTE, NONE_OUT, DELIVER, NONE_IN),
+        TO: Cell(KEEP, TO, DELIVER, NONE),
+        TO_IN: Cell(ROUTE, TO, DELIVER, NONE_IN),
+        FROM: Cell(ROUTE, NONE, HIDE, FROM),
+        FROM_OUT: Cell(ROUTE, NONE_OUT, DELIVER, FROM),
+        BOTH: Cell(ROUTE, TO, DELIVER, FROM),
     },
 }
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jabberd_tx.components.sm.subscriptions import (
-    INBOUND,
-    OUTBOUND,
     STATES,
+    TABLE,
     TYPES,
     is_listed,
     state_of,
@@ -133,24 +132,30 @@ def cells(texts: dict[str, str]) -> list[tuple[str, str, bool, str]]:
 
 @pytest.mark.parametrize('kind,state,route,new', cells(OUT))
 def test_outbound_cell(kind: str, state: str, route: bool, new: str) -> None:
-    assert OUTBOUND[kind][state] == (route, new)
+    cell = TABLE[kind][state]
+    assert (cell.route, cell.sent) == (route, new)
 
 
 @pytest.mark.parametrize('kind,state,deliver,new', cells(IN))
 def test_inbound_cell(kind: str, state: str, deliver: bool, new: str) -> None:
-    cell = INBOUND[kind][state]
-    assert (cell.deliver, cell.state) == (deliver, new)
+    cell = TABLE[kind][state]
+    assert (cell.deliver, cell.come) == (deliver, new)
 
 
-def test_a_request_from_who_has_the_subscription_already_is_approved_for_the_user_and_no_other_is() -> None:
-    approved = {(kind, state) for kind in TYPES for state in STATES if INBOUND[kind][state].approve}
-    assert approved == {('subscribe', 'from'), ('subscribe', 'from+out'), ('subscribe', 'both')}
+def test_the_server_answers_requests_of_who_has_the_subscription_and_unsubscribes_that_change_something() -> None:
+    """§A.3.1, note 2, and §A.3.2."""
+    answers = {(kind, state): TABLE[kind][state].answer for kind in TYPES for state in STATES}
+    assert {cell for cell, answer in answers.items() if answer == 'subscribed'} == {
+        ('subscribe', 'from'), ('subscribe', 'from+out'), ('subscribe', 'both'),
+    }  # fmt: skip
+    assert {cell for cell, answer in answers.items() if answer == 'unsubscribed'} == {
+        (kind, state) for kind, state, deliver, _ in cells(IN) if kind == 'unsubscribe' and deliver
+    }
 
 
 def test_every_type_has_a_cell_for_every_state() -> None:
-    for table in (OUTBOUND, INBOUND):
-        assert set(table) == set(TYPES)
-        assert all(set(row) == set(STATES) for row in table.values())
+    assert set(TABLE) == set(TYPES)
+    assert all(set(row) == set(STATES) for row in TABLE.values())
 
 
 def mirrored(state: str) -> str:
@@ -165,10 +170,10 @@ def mirrored(state: str) -> str:
 @pytest.mark.parametrize('state', STATES)
 def test_two_servers_that_agree_still_agree_afterwards(kind: str, state: str) -> None:
     """Whatever one user sends, the state there and the state at the contact's server stay each other's mirror image."""
-    route, mine = OUTBOUND[kind][state]
+    route, mine = TABLE[kind][state][:2]
     theirs = mirrored(state)
     if route:
-        theirs = INBOUND[kind][theirs].state
+        theirs = TABLE[kind][theirs].come
     assert theirs == mirrored(mine)
 
 
