@@ -15,7 +15,10 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from jabberd_tx.components.c2s.admission import REFUSALS
+from jabberd_tx.components.c2s.header import response_header
 from jabberd_tx.components.c2s.stream import Login
+from jabberd_tx.xmpp.errors import stream_error
 from jabberd_tx.xmpp.parser import Event, StreamParser
 from jabberd_tx.xmpp.writer import STREAM_END
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 HOT = 4
 # In place of a tick: the connection is gone already.
 GONE = -1
+# Of those that are turned away, how many at once are told why.
+MOST_TOLD = 1000
 # What is read from a client that is being closed; beyond, the connection is aborted.
 MOST_DISCARDED = 16 << 20
 
@@ -38,12 +43,13 @@ class ClientConnection:
     secure   the stream is under TLS
     last     when something came (the service's tick)
     login    until a resource is bound; then `session`; neither when the stream is over
+    address  what the client's address counts as ('' for nothing); None when the connection is not counted
     closing  tick at which the connection is aborted if the client has not closed it; 0: not closing; GONE
     """
 
     __slots__ = (
-        '_discarded', '_farewell', '_heat', '_held', '_holding', '_stopped', 'c2s', 'closing', 'last', 'login',
-        'parser', 'secure', 'session', 'transport',
+        '_discarded', '_farewell', '_heat', '_held', '_holding', '_stopped', 'address', 'c2s', 'closing', 'last',
+        'login', 'parser', 'secure', 'session', 'transport',
     )  # fmt: skip
 
     def __init__(self, c2s: C2S, direct_tls: bool = False) -> None:
@@ -54,6 +60,7 @@ class ClientConnection:
         self.login: Login | None = None
         self.session: Session | None = None
         self.last = c2s.tick
+        self.address: str | None = None
         self.closing = 0
         self._held: deque[Event] | None = None  # events not handed on yet
         self._holding = self._stopped = self._farewell = False
@@ -65,9 +72,14 @@ class ClientConnection:
         """The client has connected."""
         self.transport = transport
         c2s = self.c2s
-        if not c2s.admit(self):
+        if c2s.stopping:
             transport.abortConnection()
             return
+        address, limit = c2s.admission.enter(self.peer, len(c2s.logins))
+        if limit:
+            self._turn_away(limit)
+            return
+        self.address = address
         if ITCPTransport.providedBy(transport):
             # What a turn writes leaves at its end anyway; and a client that vanished is found out in the end.
             transport.setTcpNoDelay(True)
@@ -76,6 +88,12 @@ class ClientConnection:
         c2s.logins.add(self.login)
         if self.secure:
             transport.startTLS(c2s.tls_options(direct=True))
+
+    def _turn_away(self, limit: str) -> None:
+        if self.secure or len(self.c2s.closing) >= MOST_TOLD:
+            self.transport.abortConnection()
+        else:
+            self.close(response_header(self.c2s.domains[0]) + stream_error(*REFUSALS[limit]))
 
     def connectionMade(self) -> None:
         """Part of IProtocol; makeConnection has done it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jabberd_tx.base.options import Option, Section
+from jabberd_tx.components.c2s.limit_options import CONNECTION_LIMITS
 
 _MIB = 1 << 20
 
@@ -41,7 +42,10 @@ OPTIONS = Section(
         low=4096,
         high=_MIB,
     ),
-    Option('most_logins', int, 10000, 'Connections that have not logged in, at once.', low=10, high=1000000),
+    Option(
+        'most_logins', int, 10000, 'Connections that have not logged in, at once.', low=10, high=1000000, reload=True
+    ),
+    *CONNECTION_LIMITS,
     Option('password_threads', int, 2, 'PLAIN passwords that are checked at once.', low=1, high=64),
     Option('password_queue', int, 1000, 'PLAIN passwords that wait to be checked.', low=1, high=100000),
     Option(

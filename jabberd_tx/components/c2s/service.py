@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,11 @@ from jabberd_tx.base.flush import listen_tcp
 from jabberd_tx.base.metrics import Metrics
 from jabberd_tx.base.tls import ServerContexts, bindings
 from jabberd_tx.base.turn import Turn
+from jabberd_tx.components.c2s.addresses import is_loopback
+from jabberd_tx.components.c2s.admission import AdmissionGate
 from jabberd_tx.components.c2s.authentication import Authentication
 from jabberd_tx.components.c2s.connection import ClientConnection
+from jabberd_tx.components.c2s.limited import Limited
 from jabberd_tx.components.c2s.measures import Measures
 from jabberd_tx.components.c2s.options import OPTIONS
 from jabberd_tx.components.c2s.pins import Pins
@@ -117,6 +119,8 @@ class C2S:
         self.tick = 1
         self.stopping = False
         self.ports: list[IListeningPort] = []
+        self.limited = Limited(metrics)
+        self.admission = AdmissionGate(options, self.limited)
         self.authentication = Authentication(storage, options, reactor)
         self.pins = Pins(self)
         self.returned = ReturnedMessages(links, reactor, options.returned_bytes)
@@ -150,6 +154,10 @@ class C2S:
         """Leave without losing what was accepted: see shutdown.py."""
         await shut_down(self)
 
+    def options_changed(self) -> None:
+        """Some have new values.  ConfigError for one that can not be used."""
+        self.admission.options_changed()
+
     def stop_timers(self) -> None:
         """The very end."""
         if self._timer.running:
@@ -163,10 +171,6 @@ class C2S:
             self._timer.start(1.0, now=False).addErrback(self._timer_failed)
 
     # ---- for connections and logins
-
-    def admit(self, conn: ClientConnection) -> bool:
-        """Whether a new connection is taken."""
-        return not self.stopping and len(self.logins) < self.options.most_logins
 
     def tls_options(self, direct: bool) -> Any:
         """What startTLS wants."""
@@ -210,6 +214,8 @@ class C2S:
     def forget(self, conn: ClientConnection) -> None:
         """The connection is gone."""
         self.closing.pop(conn, None)
+        if conn.address is not None:
+            self.admission.leave(conn.address)
 
     def ended(self, session: Session) -> None:
         """The session's stream is over."""
@@ -360,13 +366,3 @@ class C2S:
         """The sessions that have a client."""
         sessions = self.sessions.values()
         return [session for session in sessions if session.conn is not None and session.conn.session is session]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an IP address is this machine's own."""
-    try:
-        address = ip_address(host.partition('%')[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, 'ipv4_mapped', None)
-    return (mapped or address).is_loopback

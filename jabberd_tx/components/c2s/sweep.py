@@ -44,6 +44,7 @@ class Sweep:
         for outbox in unasked:
             outbox.ask()
         c2s.hot = [conn for conn in c2s.hot if conn.cool()]
+        c2s.limited.tick(tick)
         self._look_at_slice(tick)
 
     def _look_at_slice(self, tick: int) -> None:
