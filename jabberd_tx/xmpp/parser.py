@@ -331,6 +331,8 @@ class StreamParser:
             if not uri or uri != self._context.content != '':
                 self._stop(Violation('invalid-namespace', 'not in the content namespace of the stream'))
             self._stop(Violation('unsupported-stanza-type', local))
+        if uri == ns.STREAM and local == 'stream':
+            self._stop(violations.SECOND_HEADER)  # now: its end may never come
         if 58 in tag:
             self._attrs = as_written(self._attrs)
         self._leans = leans_outside(tag, uri, self._context)

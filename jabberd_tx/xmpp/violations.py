@@ -16,6 +16,7 @@ POLICY = 'policy-violation'
 RESTRICTED = Violation('restricted-xml', 'a comment, a processing instruction or a DTD')
 TEXT_BETWEEN = Violation('bad-format', 'text between stanzas')
 TEXT_BEFORE = Violation('not-well-formed', 'text before the stream header')
+SECOND_HEADER = Violation('bad-format', 'a second stream header')
 ENCODING = Violation('unsupported-encoding', 'not UTF-8')
 
 

@@ -68,6 +68,11 @@ AFTER_HEADER = [
     (b'<![CDATA[ ]]><message/>', 'bad-format'),
     (b'<message/><![CDATA[ ]]>', 'bad-format'),
     (b'<message/>text</stream:stream>', 'bad-format'),
+    # a second header, whose end never comes, or does
+    (b'<stream:stream>', 'bad-format'),
+    (b"<s:stream xmlns:s='http://etherx.jabber.org/streams' to='example.net'>", 'bad-format'),
+    (b"<stream xmlns='http://etherx.jabber.org/streams'/>", 'bad-format'),
+    (b'<message/><stream:stream></stream:stream>', 'bad-format'),
 ]
 
 BEFORE_HEADER = [

@@ -25,6 +25,7 @@ from jabberd_tx.components.c2s.addresses import is_loopback
 from jabberd_tx.components.c2s.admission import AdmissionGate
 from jabberd_tx.components.c2s.authentication import Authentication
 from jabberd_tx.components.c2s.connection import ClientConnection
+from jabberd_tx.components.c2s.leaving import Leaving
 from jabberd_tx.components.c2s.limited import Limited
 from jabberd_tx.components.c2s.measures import Measures
 from jabberd_tx.components.c2s.options import OPTIONS
@@ -123,6 +124,7 @@ class C2S:
         self.admission = AdmissionGate(options, self.limited)
         self.authentication = Authentication(storage, options, reactor)
         self.pins = Pins(self)
+        self.leaving = Leaving(self)
         self.returned = ReturnedMessages(links, reactor, options.returned_bytes)
         self.measures = Measures(metrics, self)
         self._sweep = Sweep(self)
@@ -275,6 +277,8 @@ class C2S:
             counts.iq += 1
             if session.iqs is not None:
                 session.answered(stanza)
+                if self.leaving.sessions:
+                    self.leaving.look_soon()
         else:
             counts.presence += 1
         session.deliver(frame, stanza, link)
@@ -304,6 +308,8 @@ class C2S:
             session = sessions.get(uid[:16])
             if session is None or not session.confirm(int.from_bytes(uid[16:], 'big')):
                 self.returned.confirm(uid)
+        if self.leaving.sessions:
+            self.leaving.look_soon()
 
     def on_working(self, frame: Working) -> None:
         """Nothing is repeated for being slow: there is no timer to be reset."""

@@ -211,7 +211,7 @@ class Session(Outbox):
         elif isinstance(event, Nonza):
             self.fail('unsupported-stanza-type', 'not expected here')
         elif isinstance(event, StreamClose):
-            self._close()
+            self._take_end()
         elif isinstance(event, Violation):
             self.fail(event.condition, event.text)
         else:
@@ -325,8 +325,20 @@ class Session(Outbox):
         self.end()
         conn.close(error)
 
-    def _close(self) -> None:
-        """The client has ended its stream."""
+    @property
+    def waits(self) -> bool:
+        """Whether something that the client sent has yet to be settled or answered."""
+        return bool(self.unconfirmed) or self.iqs is not None
+
+    def _take_end(self) -> None:
+        """The client has ended its stream: first the answers to what stood before that."""
+        if self.waits and self.conn is not None:
+            self.c2s.leaving.add(self)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """The client has ended its stream, and that is the end of it; nothing if it is over already."""
         conn = self.conn
         self.last_ack()
         self.end()

@@ -40,6 +40,7 @@ class Sweep:
             login.expire()
         for conn in [conn for conn in c2s.closing if conn.closing <= tick]:
             conn.transport.abortConnection()
+        c2s.leaving.expire(tick)
         unasked, c2s.unasked = c2s.unasked, []
         for outbox in unasked:
             outbox.ask()

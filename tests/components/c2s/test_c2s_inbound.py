@@ -111,7 +111,7 @@ def test_the_session_of_old_clients_is_granted_here() -> None:
         ('<message>', ''),
         ('<message></iq>', 'not-well-formed'),
         ('<!-- x -->', 'restricted-xml'),
-        ("<stream:stream to='x'/>", 'unsupported-stanza-type'),
+        ("<stream:stream to='x'/>", 'bad-format'),
         ('<message to="x"><body>' + 'x' * 300000, 'policy-violation'),
         ('<presence>' + '<a>' * 100, 'policy-violation'),
         ("<message xmlns='jabber:server'/>", 'invalid-namespace'),
