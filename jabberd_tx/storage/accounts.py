@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from jabberd_tx.storage.offline import DELETE_ALL
 from jabberd_tx.storage.operations import Run, read, write
-from jabberd_tx.storage.rosters import DELETE_ROSTER
+from jabberd_tx.storage.rosters import remove_all as remove_roster
 from jabberd_tx.storage.schema import OWNER_BYTES, accounts
 from jabberd_tx.xmpp.sasl.verifiers import Credentials, Verifier
 
@@ -79,7 +79,7 @@ def put_many(run: Run, domain: str, pairs: Sequence[tuple[str, Credentials]]) ->
 @write('account.remove', invalidates=('credentials', 'roster'))
 def remove(run: Run, owner: str) -> bool:
     """Delete the account with its roster and its offline messages; False: there was no such account."""
-    run(DELETE_ROSTER, who=owner)
+    remove_roster(run, owner)
     run(DELETE_ALL, who=owner)
     return bool(run(DELETE, who=owner)[0][0])
 

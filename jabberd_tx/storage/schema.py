@@ -77,6 +77,7 @@ accounts = Table(
 )
 
 # group_names: JSON array of str.  request: the packed subscribe stanza that waits for an answer, or empty.
+# version: the roster's when clients last saw the item change.
 roster = Table(
     'roster',
     metadata,
@@ -89,6 +90,29 @@ roster = Table(
     Column('approved', SmallInteger, nullable=False),
     Column('group_names', Text, nullable=False),
     Column('request', LargeBinary(BLOB_BYTES), nullable=False),
+    Column('version', BigInteger, nullable=False, server_default='0'),
+    sqlite_with_rowid=False,
+)
+
+# How often a roster has changed (RFC 6121 §2.6).  era: made up with the row, for an account may come a second time.
+# since: the oldest version from which on all removals are known.
+roster_versions = Table(
+    'roster_versions',
+    metadata,
+    Column('owner', JidText(OWNER_BYTES), primary_key=True),
+    Column('era', String(32), nullable=False),
+    Column('version', BigInteger, nullable=False),
+    Column('since', BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Who was in a roster, and is not any more.
+roster_removed = Table(
+    'roster_removed',
+    metadata,
+    Column('owner', JidText(OWNER_BYTES), primary_key=True),
+    Column('contact', JidText(CONTACT_BYTES), primary_key=True),
+    Column('version', BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -13,7 +13,8 @@ from twisted.internet.defer import DeferredList, gatherResults
 from jabberd_tx.storage import accounts, offline, rosters
 from jabberd_tx.storage.offline import FULL, REPEAT, STORED, Stored
 from jabberd_tx.storage.operations import Storage, StorageError
-from jabberd_tx.storage.rosters import Item
+from jabberd_tx.storage.roster_versions import MOST_REMOVED
+from jabberd_tx.storage.rosters import Change, Item
 from jabberd_tx.xmpp.sasl.verifiers import Credentials, Verifier
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class StorageConformance(_Base):
             Item('x' * 1000 + '@' + 'y' * 1000, 'long', 'from'),
         ]
         for item in reversed(items):
-            self.assertIsNone(await self.run_(rosters.put, JULIET, item))
+            self.assertEqual(await self.run_(rosters.put, JULIET, item), '')
         found = await self.run_(rosters.get, JULIET)
         self.assertEqual(found, items)
         self.assertEqual([type(item) for item in found], [Item] * 4)
@@ -172,10 +173,66 @@ class StorageConformance(_Base):
         """Others' items with that contact stay."""
         for owner in (JULIET, ROMEO):
             await self.run_(rosters.put, owner, Item('nurse@example.net'))
-        self.assertIs(await self.run_(rosters.remove, JULIET, 'nurse@example.net'), True)
-        self.assertIs(await self.run_(rosters.remove, JULIET, 'nurse@example.net'), False)
+        self.assertEqual(await self.run_(rosters.remove, JULIET, 'nurse@example.net'), '')
+        self.assertIsNone(await self.run_(rosters.remove, JULIET, 'nurse@example.net'))
         self.assertEqual(await self.run_(rosters.get, JULIET), [])
         self.assertEqual(len(await self.run_(rosters.get, ROMEO)), 1)
+
+    # ---- roster versions
+
+    async def test_changes_that_clients_see_count_a_roster_s_version_up(self) -> None:
+        """From the first one on, in the era that it brought; others don't; each owner has versions of its own."""
+        put, load = rosters.put, rosters.load
+        self.assertEqual(await self.run_(load, JULIET), ('0', []))
+        self.assertEqual(await self.run_(put, JULIET, Item('nurse@example.net'), 'e'), 'e.1')
+        self.assertEqual(await self.run_(put, JULIET, Item('nurse@example.net', 'N'), 'f'), 'e.2')
+        self.assertEqual(await self.run_(put, JULIET, Item('tybalt@example.net', subscription='', pending_in=True)), '')
+        self.assertEqual(await self.run_(rosters.remove, JULIET, 'tybalt@example.net'), '')
+        self.assertEqual(await self.run_(rosters.remove, JULIET, 'nurse@example.net', 'g'), 'e.3')
+        self.assertIsNone(await self.run_(rosters.remove, JULIET, 'nurse@example.net', 'h'))
+        self.assertEqual(await self.run_(load, JULIET), ('e.3', []))
+        self.assertEqual(await self.run_(put, ROMEO, Item('nurse@example.net'), 'r'), 'r.1')
+        self.assertEqual(await self.run_(load, ROMEO), ('r.1', [Item('nurse@example.net')]))
+
+    async def test_what_has_changed_since_a_version_is_told_once_for_each_contact_in_order(self) -> None:
+        """As it came to be last; who waits for an answer and is not in the roster is nobody's business."""
+        one, two, three = [Item(f'{name}@example.net') for name in ('one', 'two', 'three')]
+        for item in (one, two, three):
+            await self.run_(rosters.put, JULIET, item, 'e')
+        named = one._replace(name='One', subscription='both')
+        await self.run_(rosters.put, JULIET, named, 'e')
+        await self.run_(rosters.remove, JULIET, two.jid, 'e')
+        await self.run_(rosters.put, JULIET, named._replace(pending_in=True))
+        await self.run_(rosters.put, JULIET, Item('tybalt@example.net', subscription='', pending_in=True))
+        changes = rosters.changes
+        changed = [Change(one.jid, named._replace(pending_in=True), 'e.4'), Change(two.jid, None, 'e.5')]
+        self.assertEqual(await self.run_(changes, JULIET, 'e.3'), changed)
+        self.assertEqual(await self.run_(changes, JULIET, 'e.2'), [Change(three.jid, three, 'e.3'), *changed])
+        self.assertEqual(await self.run_(changes, JULIET, 'e.5'), [])
+        await self.run_(rosters.put, JULIET, two, 'e')
+        self.assertEqual(await self.run_(changes, JULIET, 'e.5'), [Change(two.jid, two, 'e.6')])
+
+    async def test_a_version_that_never_was_tells_nothing(self) -> None:
+        """Of another era, of the future, of no such form; and of an account whose name has a new owner."""
+        for _ in range(2):
+            await self.run_(rosters.put, JULIET, Item('nurse@example.net'), 'e')
+        for version in ('', '0', 'e', 'e.', 'e.0', 'e.3', 'e.-1', 'e.1x', 'e.\u0661', 'e.' + '9' * 30, 'f.1', '.1'):
+            self.assertIsNone(await self.run_(rosters.changes, JULIET, version), version)
+        await self.run_(accounts.remove, JULIET)
+        self.assertEqual(await self.run_(rosters.load, JULIET), ('0', []))
+        await self.run_(rosters.put, JULIET, Item('nurse@example.net'), 'f')
+        self.assertIsNone(await self.run_(rosters.changes, JULIET, 'e.1'))
+
+    async def test_so_many_removed_contacts_are_remembered_and_no_more(self) -> None:
+        """Versions from before the oldest of them tell nothing."""
+        count = MOST_REMOVED + 2
+        for number in range(count):
+            await self.run_(rosters.put, JULIET, Item(f'u{number}@example.net'), 'e')
+        for number in range(count):
+            await self.run_(rosters.remove, JULIET, f'u{number}@example.net', 'e')
+        self.assertIsNone(await self.run_(rosters.changes, JULIET, f'e.{count + 1}'))
+        told = await self.run_(rosters.changes, JULIET, f'e.{count + 2}')
+        self.assertEqual([change.jid for change in told], [f'u{number}@example.net' for number in range(2, count)])
 
     # ---- offline messages
 

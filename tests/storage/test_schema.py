@@ -21,7 +21,7 @@ from sqlalchemy.schema import CreateTable
 from jabberd_tx.storage import accounts, migrations, offline, rosters
 from jabberd_tx.storage.operations import StorageError
 from jabberd_tx.storage.schema import metadata
-from jabberd_tx.storage.sql.connection import connect
+from jabberd_tx.storage.sql.connection import Call, SqliteConnection, connect
 from jabberd_tx.storage.sql.statements import Statements
 
 
@@ -132,10 +132,10 @@ def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert names_in(path) == {'accounts'}
 
 
-SECOND = '''"""Add a table; and fail when told to."""
+LATER = '''"""Add a table; and fail when told to."""
 from alembic import op
 import sqlalchemy as sa
-revision, down_revision = '0002', '0001'
+revision, down_revision = '9999', '{head}'
 def upgrade():
     op.create_table('later', sa.Column('owner', sa.String(10), primary_key=True))
     op.execute('INSERT INTO later (owner) SELECT owner FROM accounts')
@@ -143,10 +143,10 @@ def upgrade():
 '''
 
 
-def with_second_version(tmp_path: Path, monkeypatch: Any, more: str = '') -> None:
+def with_later_version(tmp_path: Path, monkeypatch: Any, more: str = '') -> None:
     """As if the code were one version on."""
     (tmp_path / 'more').mkdir()
-    (tmp_path / 'more' / 'v0002.py').write_text(SECOND.format(more=more))
+    (tmp_path / 'more' / 'v9999.py').write_text(LATER.format(more=more, head=migrations.HEAD))
     plain = migrations._config
 
     def config() -> Config:
@@ -156,8 +156,8 @@ def with_second_version(tmp_path: Path, monkeypatch: Any, more: str = '') -> Non
         return made
 
     monkeypatch.setattr(migrations, '_config', config)
-    monkeypatch.setattr(migrations, 'VERSIONS', ('0001', '0002'))
-    monkeypatch.setattr(migrations, 'HEAD', '0002')
+    monkeypatch.setattr(migrations, 'VERSIONS', (*migrations.VERSIONS, '9999'))
+    monkeypatch.setattr(migrations, 'HEAD', '9999')
 
 
 def test_an_upgrade_takes_the_file_to_the_newest_version(path: str, tmp_path: Path, monkeypatch: Any) -> None:
@@ -165,10 +165,10 @@ def test_an_upgrade_takes_the_file_to_the_newest_version(path: str, tmp_path: Pa
     migrations.upgrade(path)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO accounts VALUES ('juliet', 'example.net', x'a0')")
-    with_second_version(tmp_path, monkeypatch)
+    with_later_version(tmp_path, monkeypatch)
     with pytest.raises(StorageError, match='older'):
         migrations.check_schema(path)
-    steps = [migrations.Step('0002', 'Add a table; and fail when told to')]
+    steps = [migrations.Step('9999', 'Add a table; and fail when told to')]
     assert migrations.pending(path) == steps
     assert migrations.upgrade(path) == steps
     migrations.check_schema(path)
@@ -176,11 +176,32 @@ def test_an_upgrade_takes_the_file_to_the_newest_version(path: str, tmp_path: Pa
         assert connection.execute('SELECT owner FROM later').fetchall() == [('juliet',)]
 
 
+def test_rosters_from_before_versions_have_the_first_one(path: str, monkeypatch: Any) -> None:
+    """With their items, and whoever has none has no version."""
+    monkeypatch.setattr(migrations, 'HEAD', '0001')
+    monkeypatch.setattr(migrations, 'VERSIONS', migrations.VERSIONS[:1])
+    migrations.upgrade(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for contact in ('nurse', 'romeo'):
+            connection.execute(f"INSERT INTO roster VALUES ('juliet', '{contact}', '', 'both', 0, 0, 0, '[]', x'')")
+    monkeypatch.undo()
+    migrations.upgrade(path)
+    connection = SqliteConnection(path, 'off', 1)
+    loaded, changed, empty = connection.transact(
+        [Call(rosters.load, 'juliet', ()), Call(rosters.changes, 'juliet', ('first.1',)), Call(rosters.load, 'x', ())]
+    )
+    connection.close()
+    assert (loaded[0], [item.jid for item in loaded[1]]) == ('first.1', ['nurse', 'romeo'])
+    assert changed == []
+    assert empty == ('0', [])
+
+
 def test_an_upgrade_that_fails_changes_nothing(path: str, tmp_path: Path, monkeypatch: Any) -> None:
     """All its steps are one transaction, tables included."""
     migrations.upgrade(path)
-    with_second_version(tmp_path, monkeypatch, more="raise RuntimeError('no')")
+    head = migrations.HEAD
+    with_later_version(tmp_path, monkeypatch, more="raise RuntimeError('no')")
     with pytest.raises(StorageError, match='nothing is changed: no'):
         migrations.upgrade(path)
-    assert migrations.version_of(path) == '0001'
+    assert migrations.version_of(path) == head
     assert 'later' not in names_in(path)

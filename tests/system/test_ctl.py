@@ -9,6 +9,8 @@ import signal
 from processes import DOMAIN, Site, wait_for
 from slixmpp_client import Client
 
+from jabberd_tx.storage import migrations
+
 
 async def refused(site: Site, name: str, password: str) -> str:
     """The condition with which a login fails."""
@@ -72,7 +74,7 @@ def test_check_finds_nothing_wrong(site: Site) -> None:
     done = site.ctl(*ports, 'check')
     assert done.returncode == 0, done.stdout
     assert f'ok    port {site.ports[0]} (c2s.port): taken by this server' in done.stdout
-    assert 'schema 0001' in done.stdout and f'for {DOMAIN} until' in done.stdout
+    assert f'schema {migrations.HEAD}' in done.stdout and f'for {DOMAIN} until' in done.stdout
 
 
 def test_reload_and_sighup_apply_what_can_be_applied(site: Site) -> None:
