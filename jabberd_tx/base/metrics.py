@@ -63,6 +63,11 @@ class Counters:
         for value in self.values or ('total',):
             setattr(self, attribute(value), 0)
 
+    def one_more(self, value: str) -> None:
+        """Count one of a value that is at hand as text, off the stanza path."""
+        name = attribute(value)
+        setattr(self, name, getattr(self, name) + 1)
+
     def read(self) -> dict[str, int]:
         """The number for each value of the label; {'': number} without one."""
         if not self.values:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from jabberd_tx.components.c2s.client_state import FEATURE as CLIENT_STATE
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.acks import FEATURE as ACKS
 from jabberd_tx.xmpp.payloads.bind import FEATURE as BIND
@@ -16,7 +17,12 @@ _SESSION = f"<session xmlns='{ns.SESSION}'><optional/></session>".encode()
 # What the session manager has always on (RFC 6121 §3.4): told, nothing to negotiate.
 _ROSTER = f"<sub xmlns='{ns.PREAPPROVAL}'/>".encode()
 
-AFTER_LOGIN = b'<stream:features>%b%b%b%b</stream:features>' % (BIND, _SESSION, ACKS, _ROSTER)
+_ALWAYS_AFTER_LOGIN = b''.join((BIND, _SESSION, ACKS, _ROSTER))
+
+
+def after_login(client_state: bool) -> bytes:
+    """The features of a stream on which somebody has logged in.  `client_state`: with XEP-0352."""
+    return b'<stream:features>%b%b</stream:features>' % (_ALWAYS_AFTER_LOGIN, CLIENT_STATE if client_state else b'')
 
 
 @lru_cache(64)

@@ -1,4 +1,4 @@
-"""Options of [c2s] that bound what clients may do (docs/limits.md)."""
+"""Options of [c2s]: what clients may do (docs/limits.md), and what is held for them (docs/client-state.md)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,32 @@ CONNECTION_LIMITS = (
         ['127.0.0.0/8', '::1'],
         'Addresses and networks that neither address_connections nor delays after failed logins hold for.',
         high=1000,
+        reload=True,
+    ),
+)
+
+CLIENT_STATE = (
+    Option('csi', bool, True, 'Clients may say that nobody looks at them (XEP-0352).', reload=True),
+    Option(
+        'csi_stanzas',
+        int,
+        100,
+        'Stanzas held for an inactive client; at so many it gets them.',
+        low=1,
+        high=1000,
+        reload=True,
+    ),
+    Option(
+        'csi_bytes', int, 65536, '… or so many bytes …', unit='bytes', low=1024, high=1 << 20, reload=True
+    ),
+    Option(
+        'csi_seconds',
+        float,
+        600.0,
+        '… or when the oldest has been held for so long.',
+        unit='s',
+        low=1,
+        high=86400,
         reload=True,
     ),
 )

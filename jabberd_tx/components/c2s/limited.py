@@ -29,8 +29,7 @@ class Limited:
 
     def note(self, limit: str, who: str) -> None:
         """One more.  `who`: an address or a JID, for the log."""
-        attribute = limit.replace('-', '_')
-        setattr(self.counts, attribute, getattr(self.counts, attribute) + 1)
+        self.counts.one_more(limit)
         count, _ = self._recent.get(limit, (0, ''))
         self._recent[limit] = (count + 1, who)
 

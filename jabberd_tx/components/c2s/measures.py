@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jabberd_tx.base.metrics import Counters, Metrics
+from jabberd_tx.components.c2s.client_state import StateMeasures
 
 if TYPE_CHECKING:
     from jabberd_tx.components.c2s.service import C2S
@@ -13,7 +14,7 @@ KINDS = ('message', 'presence', 'iq')
 
 
 class Measures:
-    """received, sent: stanzas by kind; logins: by outcome."""
+    """received, sent: stanzas by kind; logins: by outcome; client_state: what is held."""
 
     def __init__(self, metrics: Metrics, c2s: C2S) -> None:
         self.received: Counters = metrics.counters(
@@ -21,6 +22,7 @@ class Measures:
         )
         self.sent: Counters = metrics.counters('jabberd_c2s_stanzas_sent', 'Stanzas to clients.', 'kind', KINDS)
         self.logins: Counters = metrics.counters('jabberd_c2s_logins', 'Logins.', 'outcome', ('ok', 'failed'))
+        self.client_state = StateMeasures(metrics)
         self._login_seconds = metrics.histogram('jabberd_c2s_login_seconds', 'From connection to bound resource.')
         metrics.gauge('jabberd_c2s_streams', 'Streams with a resource.', lambda: c2s.streams)
         metrics.gauge('jabberd_c2s_logins_under_way', 'Connections without one.', lambda: len(c2s.logins))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jabberd_tx.base.options import Option, Section
-from jabberd_tx.components.c2s.limit_options import CONNECTION_LIMITS
+from jabberd_tx.components.c2s.limit_options import CLIENT_STATE, CONNECTION_LIMITS
 
 _MIB = 1 << 20
 
@@ -114,6 +114,7 @@ OPTIONS = Section(
         low=0,
         high=86400,
     ),
+    *CLIENT_STATE,
     # ---- ends
     Option('close_timeout', float, 3.0, 'How long a client has to close its side.', unit='s', low=0.1, high=60),
     Option(

@@ -13,6 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from jabberd_tx.base.replay import ReplayWindow
+from jabberd_tx.components.c2s.held_back import HeldBack, holds
 from jabberd_tx.link.frames import NO_SESSION, REPEAT, Fanout, Route
 from jabberd_tx.xmpp.acks import REQUEST, Acks, AcksError, parse_h
 from jabberd_tx.xmpp.events import Nonza
@@ -34,11 +35,12 @@ class Outbox:
 
     transport  the client's connection; None when the stream is over
     acks       XEP-0198's counters, once enabled
+    held       what is not sent yet, while the client is inactive (held_back.py)
     """
 
     __slots__ = (
         '_asked_in', '_backlog', '_backlog_bytes', '_congested', '_passed_on', '_passed_on_before', '_unacked_bytes',
-        '_unasked', '_unasked_bytes', 'acks', 'asked_at', 'c2s', 'congested_at', 'stream', 'transport',
+        '_unasked', '_unasked_bytes', 'acks', 'asked_at', 'c2s', 'congested_at', 'held', 'stream', 'transport',
     )  # fmt: skip
 
     def __init__(self, c2s: C2S, transport: Any, stream: bytes) -> None:
@@ -46,6 +48,7 @@ class Outbox:
         self.transport = transport
         self.stream = stream
         self.acks: Acks[Unacked] | None = None
+        self.held: HeldBack | None = None
         self.asked_at = self.congested_at = 0  # ticks: of the oldest <r/> without answer, of congestion; 0 for none
         self._congested = False
         self._backlog: deque[Waiting] | None = None
@@ -61,6 +64,9 @@ class Outbox:
         def fail(self, condition: str, text: str = '', inner: str = '') -> None:
             """End the stream with a stream error: the session's."""
 
+        def give_back(self, message: Route) -> None:
+            """A message that the client does not get goes back to an sm: the session's."""
+
     # ---- deliveries
 
     def deliver(self, frame: Route, stanza: Stanza, link: Link) -> None:
@@ -70,6 +76,9 @@ class Outbox:
             links.confirm(frame.source, frame.uid, link)
             return
         self._mark(frame.uid)
+        if self.held is not None and holds(self, stanza, frame if stanza.name == 'message' else None):
+            links.confirm(frame.source, frame.uid, link)
+            return
         data = to_xml(stanza)
         if self.acks is not None:
             links.confirm(frame.source, frame.uid, link)
@@ -86,6 +95,8 @@ class Outbox:
         if self._has_passed_on(frame.uid):
             return
         self._mark(frame.uid)
+        if self.held is not None and holds(self, _stanza_of(frame), self._as_route(frame, to), data):
+            return
         if self.acks is not None:
             self._send_acked(data, self._as_route(frame, to))
         elif self._congested:
@@ -94,7 +105,7 @@ class Outbox:
             self.transport.write(data)
 
     def _as_route(self, frame: Fanout, to: str) -> Route | None:
-        stanza = Stanza.unpack(frame.payload) if isinstance(frame.payload, bytes) else frame.payload
+        stanza = _stanza_of(frame)
         if stanza.name != 'message':
             return None
         if to:
@@ -103,6 +114,8 @@ class Outbox:
 
     def answer(self, stanza: Stanza) -> None:
         """A stanza of our own for this client."""
+        if not self.send_held('answer'):
+            return
         data = to_xml(stanza)
         if self.acks is not None:
             self._send_acked(data, None)
@@ -115,6 +128,35 @@ class Outbox:
             self._wait(data, None, None)
         else:
             self.transport.write(data)
+
+    # ---- client state (XEP-0352)
+
+    def become_inactive(self) -> None:
+        """Nobody looks at the client: hold back what can wait."""
+        if self.held is None:
+            self.held = HeldBack()
+
+    def become_active(self) -> None:
+        """Somebody does again."""
+        if self.send_held('active'):
+            self.held = None
+
+    def send_held(self, reason: str) -> bool:
+        """Send what is held, if anything; False when the stream has ended over it.
+
+        reason  one of client_state.SENT
+        """
+        held = self.held
+        if held is None or not len(held):
+            return True
+        self.c2s.measures.client_state.flushed.one_more(reason)
+        while len(held) and self.held is held:
+            data, frame = held.take()
+            if self.acks is not None:
+                self._send_acked(data, frame)
+            else:
+                self.write(data)
+        return self.held is held
 
     # ---- repeats
 
@@ -218,14 +260,21 @@ class Outbox:
     # ---- the end
 
     def let_go(self) -> list[Route]:
-        """The stream is over: what was not written is bounced; the messages that were not acked, oldest first."""
+        """The stream is over: what was not written is bounced; the messages that were not acked or not sent, oldest
+        first."""
         self.transport = None
         links = self.c2s.links
         for _, frame, link in self._backlog or ():
             if frame is not None:
                 links.bounce(frame, NO_SESSION, via=link)
         acks, self.acks = self.acks, None
+        held, self.held = self.held, None
         self._backlog = self._passed_on = self._passed_on_before = None
         self._backlog_bytes = self._unacked_bytes = self._unasked = self._unasked_bytes = 0
         self.asked_at = self.congested_at = 0
-        return [frame for frame, _ in acks.unacked if frame is not None] if acks is not None else []
+        unacked = [frame for frame, _ in acks.unacked if frame is not None] if acks is not None else []
+        return [*unacked, *held.frames] if held is not None else unacked
+
+
+def _stanza_of(frame: Fanout) -> Stanza:
+    return Stanza.unpack(frame.payload) if isinstance(frame.payload, bytes) else frame.payload

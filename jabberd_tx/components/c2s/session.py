@@ -208,6 +208,8 @@ class Session(Outbox):
     def _take_other(self, event: Event) -> None:
         if isinstance(event, Nonza) and event.ns == ns.ACKS:
             self._take_acks(event)
+        elif isinstance(event, Nonza) and event.ns == ns.CSI:
+            self._take_client_state(event)
         elif isinstance(event, Nonza):
             self.fail('unsupported-stanza-type', 'not expected here')
         elif isinstance(event, StreamClose):
@@ -221,6 +223,14 @@ class Session(Outbox):
         """While the server shuts down: as `take`, but stanzas stay the client's."""
         if self.conn is not None and type(event) is not Stanza:
             self._take_other(event)
+
+    def _take_client_state(self, event: Nonza) -> None:
+        if event.name == 'active':
+            self.become_active()
+        elif event.name != 'inactive':
+            self.fail('unsupported-stanza-type', 'not expected here')
+        elif self.c2s.options.csi:
+            self.become_inactive()
 
     # ---- acks (XEP-0198)
 
@@ -353,7 +363,7 @@ class Session(Outbox):
         c2s = self.c2s
         # Before the end: the user's next session gets its messages after these.
         for message in self.let_go():
-            self._give_back(message)
+            self.give_back(message)
         self.full = False
         self.iqs = None
         self.ended_at = c2s.tick
@@ -366,7 +376,7 @@ class Session(Outbox):
         c2s.ended(self)
         c2s.pins.send(self, frame)
 
-    def _give_back(self, message: Route) -> None:
+    def give_back(self, message: Route) -> None:
         """A message that the client did not ack goes back to an sm."""
         uid, payload = message.uid, message.payload
         flags = RETURNED | REPEAT

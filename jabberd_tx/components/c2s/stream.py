@@ -176,7 +176,7 @@ class Login:
         conn = self._conn
         conn.write(response_header(domain, event.attrs.get('from', '')))
         if self.jid is not None:
-            conn.write(features.AFTER_LOGIN)
+            conn.write(features.after_login(self.c2s.options.csi))
             self._state = BINDING
             return
         self._state = CHOICE

@@ -81,6 +81,9 @@ class Sweep:
         c2s.pins.look_at(session)
         if conn is None or conn.session is not session:
             return
+        held = session.held
+        if held is not None and len(held) and tick - held.since > options.csi_seconds:
+            session.send_held('old')
         silent = tick - conn.last
         if session.congested_at and tick - session.congested_at > options.write_timeout:
             session.fail('connection-timeout', 'the client does not read')

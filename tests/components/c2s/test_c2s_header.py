@@ -242,8 +242,8 @@ def test_a_site_where_nobody_could_log_in_does_not_start() -> None:
         Site(plaintext_on_loopback=False)
 
 
-def test_features_after_login_are_bind_the_old_session_acks_and_what_rosters_can() -> None:
+def test_features_after_login_are_bind_the_old_session_acks_what_rosters_can_and_client_state() -> None:
     site = Site()
     client = authenticated(site)
-    assert names(client.features) == ['bind', 'session', 'sm', 'sub']
+    assert names(client.features) == ['bind', 'session', 'sm', 'sub', 'csi']
     assert client.features is not None and b'<optional/>' in client.features.inner
