@@ -106,7 +106,7 @@ def test_the_session_of_old_clients_is_granted_here() -> None:
 @pytest.mark.parametrize(
     'words, condition',
     [
-        ("<active xmlns='urn:xmpp:csi:0'/>", 'unsupported-stanza-type'),
+        ("<active xmlns='urn:other'/>", 'unsupported-stanza-type'),
         ("<thing xmlns='urn:xmpp:sm:3'/>", 'unsupported-stanza-type'),
         ('<message>', ''),
         ('<message></iq>', 'not-well-formed'),
