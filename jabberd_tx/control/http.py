@@ -31,11 +31,15 @@ OPTIONS = Section(
     Option(
         'interface', str, '127.0.0.1', 'The address to listen on.  There is no password: keep it on loopback.', low=1
     ),
+    Option('port', int, 5280, 'TCP port of `jabberd`, where all is in one process.', low=0, high=65535),
+    # Processes apart on one machine read one file, and want a port each.
+    Option('router_port', int, 5281, 'TCP port of `jabberd-router`.', low=0, high=65535),
+    Option('c2s_port', int, 5282, 'TCP port of `jabberd-c2s`.', low=0, high=65535),
     Option(
-        'port',
+        'sm_port',
         int,
-        5280,
-        'TCP port.  Several processes on one machine need one each: --set http.port=5281.',
+        5283,
+        'TCP port of `jabberd-sm`. A second process of one kind on a machine needs another: --set http.c2s_port=5284.',
         low=0,
         high=65535,
     ),
@@ -48,13 +52,20 @@ Check = Callable[[], str | None]
 Page = Callable[[], tuple[int, str, bytes]]
 
 
+def port_option(kind: str) -> str:
+    """The option that has the port of a process of this kind: 'jabberd', 'router', 'c2s', 'sm'."""
+    return 'port' if kind == 'jabberd' else f'{kind}_port'
+
+
 class HttpPort:
     """The listening port, and the checks that /healthz makes."""
 
     log = Logger()
 
-    def __init__(self, options: SimpleNamespace, metrics: Metrics, reactor: Any) -> None:
+    def __init__(self, options: SimpleNamespace, metrics: Metrics, reactor: Any, kind: str = 'jabberd') -> None:
+        """`kind`: of the process, see `port_option`."""
         self._options, self._reactor = options, reactor
+        self._wanted: int = getattr(options, port_option(kind))
         self._checks: dict[str, Check] = {}
         self._listening: IListeningPort | None = None
         pages: dict[bytes, Page] = {b'/metrics': lambda: (200, CONTENT_TYPE, metrics.text()), b'/healthz': self._health}
@@ -72,8 +83,7 @@ class HttpPort:
     def start(self) -> None:
         """Listen.  CannotListenError when the port is taken.  Without `enabled`, nothing happens."""
         if self._options.enabled:
-            interface, port = self._options.interface, self._options.port
-            self._listening = self._reactor.listenTCP(port, self._site, interface=interface)
+            self._listening = self._reactor.listenTCP(self._wanted, self._site, interface=self._options.interface)
 
     @property
     def port(self) -> int:

@@ -55,7 +55,7 @@ class Server(Service):
         self.turn = Turn(reactor)
         self.metrics = Metrics()
         self._turn_clock = TurnClock(self.metrics)
-        self.http = HttpPort(config.section(http.OPTIONS), self.metrics, reactor)
+        self.http = HttpPort(config.section(http.OPTIONS), self.metrics, reactor, kind)
         path = admin_options.socket_path(config.section(admin_options.OPTIONS), self.node)
         self.admin = AdminSocket(path, reactor, {'status': self._status}, config.section(admin_options.OPTIONS))
         self.reload = Reload(config)
@@ -121,4 +121,5 @@ class Server(Service):
     async def _status(self) -> dict[str, object]:
         """For `jabberd-ctl status`."""
         figures = {name: read() for name, read in self.figures.items()}
-        return {'node': self.node, 'kind': self.kind, 'version': __version__, 'pid': os.getpid(), **figures}
+        head = {'node': self.node, 'kind': self.kind, 'version': __version__, 'pid': os.getpid()}
+        return {**head, 'http_port': self.http.port, **figures}

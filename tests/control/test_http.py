@@ -12,7 +12,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from jabberd_tx.base.metrics import Metrics
-from jabberd_tx.control.http import OPTIONS, HttpPort
+from jabberd_tx.control.http import OPTIONS, HttpPort, port_option
 
 
 def ask(port: int, path: str, method: str = 'GET') -> tuple[int, http.client.HTTPMessage, bytes]:
@@ -33,11 +33,11 @@ class HttpTests(TestCase):
         self.http.start()
         self.addCleanup(self.http.stop)
 
-    def make(self, **given) -> HttpPort:
+    def make(self, kind: str = 'jabberd', **given) -> HttpPort:
         options = OPTIONS.defaults()
         options.port = 0
         vars(options).update(given)
-        return HttpPort(options, self.metrics, reactor)
+        return HttpPort(options, self.metrics, reactor, kind)
 
     def ask(self, path, method='GET'):
         return deferToThread(ask, self.http.port, path, method)
@@ -98,6 +98,18 @@ class HttpTests(TestCase):
     async def test_a_port_that_is_taken_fails_the_start(self):
         with self.assertRaises(CannotListenError):
             self.make(port=self.http.port).start()
+
+    async def test_each_kind_of_process_has_a_port_of_its_own(self):
+        """So that all of them start from one file on one machine."""
+        kinds = ('jabberd', 'router', 'c2s', 'sm')
+        defaults = [getattr(OPTIONS.defaults(), port_option(kind)) for kind in kinds]
+        self.assertEqual(defaults, [5280, 5281, 5282, 5283])
+        other = self.make('c2s', port=self.http.port, router_port=self.http.port, c2s_port=0, sm_port=self.http.port)
+        other.start()
+        self.addCleanup(other.stop)
+        self.assertNotIn(other.port, (0, self.http.port))
+        status, _, _ = await deferToThread(ask, other.port, '/healthz')
+        self.assertEqual(status, 200)
 
     async def test_after_stop_nobody_answers(self):
         port = self.http.port

@@ -18,6 +18,8 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jabberd_tx.control.http import port_option
+
 SHAPES = ('one process', 'apart')
 READY_S = 30.0
 DOMAIN = 'localhost'
@@ -71,10 +73,11 @@ class Process:
 
     def start(self) -> None:
         """Start (again)."""
+        option = port_option(self.arguments[0].removeprefix('jabberd-'))
         with self.log.open('ab') as log:
             self.mark = log.tell()
             self.popen = subprocess.Popen(
-                [*TWISTD, *self.arguments, '-c', 'jabberd.toml', '--set', f'http.port={self.http_port}'],
+                [*TWISTD, *self.arguments, '-c', 'jabberd.toml', '--set', f'http.{option}={self.http_port}'],
                 cwd=self.site.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
