@@ -93,6 +93,8 @@ class Reload:
         try:
             outcome = call(*arguments)
             reason = await outcome if inspect.isawaitable(outcome) else outcome
+        except ConfigError as error:
+            reason = str(error)
         except Exception as error:
             self.log.failure('reload: {name} failed', name=name)
             reason = str(error) or type(error).__name__

@@ -34,16 +34,16 @@ class KnownRouter:
     """Also the endpoint of its own ClientService, to see why an attempt failed.
 
     link  the connection that there is: being made, up or closing; else None
+    tls   what the next connection's startTLS takes; None for a plain link
     """
 
     log = Logger()
 
     def __init__(self, pool: Pool, component: Component, address: Address, tls: Any) -> None:
-        """tls: what startTLS takes, None for a plain link."""
         self.address = address
         self.link: RouterLink | None = None
         options = pool.options
-        self._pool, self._component, self._tls = pool, component, tls
+        self._pool, self._component, self.tls = pool, component, tls
         self._backoff = Backoff(options.backoff_initial, max(options.backoff_initial, options.backoff_maximum))
         self._attempts = 0
         self._last_failure = ''
@@ -78,7 +78,7 @@ class KnownRouter:
         pool = self._pool
         link = RouterLink(pool, self._component, pool.options, pool.reactor, self._on_lost)
         handshake = Handshake(True, pool.options.secret, pool.node, pool.incarnation)
-        link.connection = LinkConnection(link, handshake, pool.options, pool.reactor, pool.turn, self._tls)
+        link.connection = LinkConnection(link, handshake, pool.options, pool.reactor, pool.turn, self.tls)
         self.link = link
         return link.connection
 

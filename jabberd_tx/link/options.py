@@ -38,9 +38,10 @@ OPTIONS = Section(
     Option('unauthenticated_limit', int, 64, 'A router holds no more links than these that have not proved themselves.',
            low=1, high=65536),
     Option('tls_certificate', str, '', 'PEM file with the certificate chain of a router. With it, all links to the '
-           'router are TLS.', path=True),
-    Option('tls_key', str, '', 'PEM file with the private key of that certificate.', path=True),
+           'router are TLS.', path=True, reload=True),
+    Option('tls_key', str, '', 'PEM file with the private key of that certificate.', path=True, reload=True),
     Option('tls_authority', str, '', 'PEM file with the certificates that may vouch for a router. With it, a process '
-           'connects with TLS, and checks that the certificate names the host that [link] routers has.', path=True),
+           'connects with TLS, and checks that the certificate names the host that [link] routers has.', path=True,
+           reload=True),
     Option('insecure', bool, False, 'Allow links without TLS beyond this machine.'),
 )  # fmt: skip

@@ -105,6 +105,12 @@ class Pool:
             self._routers[router.address] = router
             router.start()
 
+    def read_tls(self) -> None:
+        """Read the authority's certificates again, for links to come.  ConfigError: nothing has changed."""
+        routers = list(self._routers.values())
+        for router, tls in [(router, connecting_tls(self.options, router.address.host)) for router in routers]:
+            router.tls = tls
+
     async def _part_with(self, router: KnownRouter) -> None:
         self._leaving_routers.add(router)
         await router.stop()

@@ -41,16 +41,19 @@ class LinkServer(Factory):
         options: Any,
         reactor: Any,
         turn: Turn,
-        tls: Any = None,
+        host: str,
         metrics: Metrics | None = None,
     ) -> None:
+        """`host`: the address to listen on; ConfigError as for `listen`."""
+        check_secret(options)
         self.switch, self.node, self.incarnation, self.turn = switch, node, incarnation, turn
         self.ports: set[ComponentPort] = set()
         self.refused = Counters('jabberd_link_refused', 'Links that a router turned away.')
         if metrics is not None:
             metrics.add(self.refused)
         self.listener: IListeningPort
-        self._options, self._reactor, self._tls = options, reactor, tls
+        self._options, self._reactor, self._host = options, reactor, host
+        self.read_tls()
         self._all: set[ComponentPort] = set()  # attached, proving themselves, or closing
         self._proving: set[ComponentPort] = set()
         self._logged: dict[str, float] = {}
@@ -66,6 +69,10 @@ class LinkServer(Factory):
         self._proving.add(port)
         self._all.add(port)
         return port.connection
+
+    def read_tls(self) -> None:
+        """Read the certificate and its key again, for links to come.  ConfigError: nothing has changed."""
+        self._tls = listening_tls(self._options, self._host)
 
     def admit(self, port: ComponentPort) -> None:
         """It has proved itself."""
@@ -118,7 +125,6 @@ def listen(
 
     ConfigError when there is no secret, or no TLS on an address beyond this machine; CannotListenError.
     """
-    check_secret(options)
-    server = LinkServer(switch, node, incarnation, options, reactor, turn, listening_tls(options, host), metrics)
+    server = LinkServer(switch, node, incarnation, options, reactor, turn, host, metrics)
     server.listener = listen_tcp(reactor, turn, port, server, interface=host)
     return server

@@ -81,6 +81,9 @@ def pooled_links(process: Server, component: str) -> Pool:
     pool = Pool(process.name_of(component), options, process.reactor, process.turn, process.metrics)
     process.http.check('links', lambda: None if pool.links else 'no link to any router')
     process.reload.on_change(link_options.OPTIONS, lambda changes: pool.set_addresses(options.routers))
+    process.reload.on_change(link_options.OPTIONS, lambda changes: pool.read_tls())
+    if options.tls_authority:
+        process.reload.always('certificates of links', pool.read_tls)
     return pool
 
 

@@ -43,6 +43,9 @@ async def assemble(process: Server) -> None:
         process.turn,
         process.metrics,
     )
+    process.reload.on_change(link_options.OPTIONS, lambda changes: server.read_tls())
+    if options.tls_certificate:
+        process.reload.always('certificates of links', server.read_tls)
     process.on_stop(server.stop)
     process.figures['links'] = lambda: len(server.ports)
 

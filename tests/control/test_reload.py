@@ -70,6 +70,17 @@ class ReloadTests(TestCase):
         self.assertIn('listen.limit', error.text)
         self.assertEqual(self.config.section(LISTEN).limit, 1)
 
+    async def test_a_file_that_cannot_be_used_is_told_in_a_line(self) -> None:
+        """It is no fault of the program: no traceback is logged."""
+
+        def read() -> None:
+            raise ConfigError('link.tls_key: key.pem: No such file or directory')
+
+        self.reload.always('certificates', read)
+        report = await self.reload.run()
+        self.assertEqual(report.failed, ['certificates: link.tls_key: key.pem: No such file or directory'])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     async def test_what_is_always_done_is_reported(self) -> None:
         """Also where no option has changed; a reason, or an exception, is a failure."""
 

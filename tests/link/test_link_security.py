@@ -7,7 +7,7 @@ from secrets import token_bytes
 from typing import Any
 
 import pytest
-from twisted.internet import reactor
+from twisted.internet import reactor, ssl
 from twisted.internet.defer import Deferred, ensureDeferred, inlineCallbacks
 from twisted.trial.unittest import TestCase
 
@@ -137,6 +137,36 @@ class TestOverTls(TestCase):
         yield self.until(lambda: c2s.links._routers and all(r._attempts >= 2 for r in c2s.links._routers.values()))
         self.assertEqual(c2s.news, [])
         self.assertEqual(self.server.ports, set())
+
+    @inlineCallbacks
+    def test_renewed_certificates_are_for_links_to_come(self):
+        """Both ends read their files again; the link that there is goes on."""
+        both = self.folder / 'both.pem'
+        both.write_bytes((self.folder / 'router.pem').read_bytes() + (self.folder / 'other.pem').read_bytes())
+        chain, key = self.folder / 'router.pem', self.folder / 'router.key'
+        c2s = self.pool('c2s-1', tls_authority=str(both))
+        yield self.until(lambda: c2s.links.links)
+        (before,) = c2s.links.links
+        chain.write_bytes((self.folder / 'other.pem').read_bytes())
+        key.write_bytes((self.folder / 'other.key').read_bytes())
+        both.write_bytes((self.folder / 'other.pem').read_bytes())
+        self.server.read_tls()
+        c2s.links.read_tls()
+        self.assertTrue(before.up)
+        before.connection.fail('test', 'so that another is made')
+        yield self.until(lambda: c2s.links.links and c2s.links.links[0] is not before)
+        shown = c2s.links.links[0].connection.transport.getPeerCertificate().digest('sha256')
+        self.assertEqual(shown, ssl.Certificate.loadPEM(chain.read_bytes()).original.digest('sha256'))
+
+    def test_files_that_cannot_be_used_leave_all_as_it_was(self):
+        """A sentence says which; links to come have the certificate before."""
+        c2s = self.pool('c2s-1', tls_authority=str(self.folder / 'router.pem'))
+        (self.folder / 'router.pem').write_text('nothing')
+        with self.assertRaisesRegex(ConfigError, r'^link\.tls_certificate, link\.tls_key: .*router\.pem'):
+            self.server.read_tls()
+        with self.assertRaisesRegex(ConfigError, r'^link\.tls_authority: .*router\.pem'):
+            c2s.links.read_tls()
+        return self.until(lambda: c2s.links.links)
 
     @inlineCallbacks
     def test_a_certificate_for_another_host_is_refused(self):

@@ -117,7 +117,7 @@ class Rig:
             setattr(values, name, value)
         self.switch = NotingSwitch()
         turn = Turn(self.clock)
-        self.server = LinkServer(self.switch, 'router-1', b'r' * 16, values, self.clock, turn)
+        self.server = LinkServer(self.switch, 'router-1', b'r' * 16, values, self.clock, turn, '127.0.0.1')
 
     def settle(self) -> None:
         for _ in range(20):
