@@ -8,7 +8,7 @@ from twisted.application.internet import ClientService
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
+from twisted.logger import Logger, LogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 # Refusals that another attempt will hardly change: the longest wait at once.
 FIRM = frozenset(('not-authorized', 'unsupported-version', 'conflict', 'invalid-from', 'bad-frame'))
 MANY_ATTEMPTS = 64
+
+
+class _QuietClientService(ClientService):
+    """Without a line for each attempt: what is worth one, KnownRouter logs."""
+
+    _log = Logger(observer=LogPublisher())
 
 
 @implementer(IStreamClientEndpoint)
@@ -53,7 +59,7 @@ class KnownRouter:
         )
         factory = Factory.forProtocol(self._make)
         factory.noisy = False
-        self._service = ClientService(self, factory, retryPolicy=self._wait, clock=pool.reactor)
+        self._service = _QuietClientService(self, factory, retryPolicy=self._wait, clock=pool.reactor)
 
     def start(self) -> None:
         """Connect, and stay connected."""
@@ -98,7 +104,7 @@ class KnownRouter:
             return
         why = link.connection.why or Error('closed', '')
         if link.up_since is None and why.condition == 'closed':
-            why = Error('closed', f'{why.text}, before both sides had proved themselves')
+            why = Error('closed early', f'{why.text}, before both sides had proved themselves')
         if link.up_since is not None:
             self._last_failure = ''
             if self._pool.reactor.seconds() - link.up_since >= self._backoff.maximum:
@@ -109,10 +115,12 @@ class KnownRouter:
 
     def _note(self, condition: str, text: str) -> None:
         """Log what went wrong, once for a row of equal failures."""
-        if condition != 'closed':
+        if condition not in ('closed', 'closed early'):
             self._pool.counts.refused += 1
-        if condition != self._last_failure:
-            self._last_failure = condition
+        # A router that is down first closes its link, and then takes none.
+        kind = 'down' if condition in ('closed', 'no connection') else condition
+        if kind != self._last_failure:
+            self._last_failure = kind
             self.log.warn(
                 'link of {node} to {address}: {condition}: {text}',
                 node=self._pool.node,

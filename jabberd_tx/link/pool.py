@@ -207,6 +207,7 @@ class Pool:
     def on_synced(self, link: RouterLink, news: list[Present | Drain]) -> None:
         """The router has said who is there: the link is up."""
         self.counts.up += 1
+        self.log.info('link of {node} to {router} is up', node=self.node, router=link.name)
         self._up[link.name] = link
         self._choose()
         changes = [change for frame in news if type(frame) is Present for change in self._table.told(link.name, frame)]

@@ -354,6 +354,31 @@ class TestPool(Site):
         self.assertNotIn('another secret', repr(events))
 
     @inlineCallbacks
+    def test_a_router_that_is_down_is_told_of_once_and_once_when_it_is_back(self):
+        """However often it was tried meanwhile, and without a traceback."""
+        self.router('r1')
+        c2s = self.pool('c2s-1')
+        yield c2s.heard('link up', 'r1')
+        events: list[dict[str, Any]] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        port = yield self.kill('r1')
+        yield self.spin(lambda: c2s.links.counts.refused >= 4)
+        self.router('r1', port)
+        yield self.spin(lambda: c2s.links.links)
+        told = [
+            str(event['log_format']).format(**event)
+            for event in events
+            if event.get('log_namespace', '').startswith(
+                ('jabberd_tx.link.pool', 'jabberd_tx.link.known_router', 'twisted.application')
+            )
+        ]
+        down, up = told
+        self.assertIn(f'link of c2s-1 to 127.0.0.1:{port}: closed: ', down)
+        self.assertEqual(up, 'link of c2s-1 to r1 is up')
+        self.assertEqual([event for event in events if 'log_failure' in event], [])
+
+    @inlineCallbacks
     def test_a_payload_that_is_no_stanza_harms_nobody_and_is_not_repeated(self):
         self.router('r1')
         c2s, sm = yield self.pair()
