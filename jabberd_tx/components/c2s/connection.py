@@ -2,7 +2,7 @@
 
 What comes is parsed here and handed on as events.  A target that cannot take more (it waits for an answer, or its
 window is full) says `hold`: the events that are left wait here, and once more data has come nothing more is read,
-until `proceed`.
+until `proceed`.  A client that goes too fast is held in the same way (rates.py), by itself or at the same time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from jabberd_tx.components.c2s.admission import REFUSALS
 from jabberd_tx.components.c2s.header import response_header
+from jabberd_tx.components.c2s.rates import LOT_BYTES, Rates
 from jabberd_tx.components.c2s.stream import Login
 from jabberd_tx.xmpp.errors import stream_error
 from jabberd_tx.xmpp.parser import Event, StreamParser
@@ -48,8 +49,8 @@ class ClientConnection:
     """
 
     __slots__ = (
-        '_discarded', '_farewell', '_heat', '_held', '_holding', '_stopped', 'address', 'c2s', 'closing', 'last',
-        'login', 'parser', 'secure', 'session', 'transport',
+        '_asked', '_discarded', '_farewell', '_heat', '_held', '_holding', '_lot', '_rates', '_slowed', '_stopped',
+        'address', 'c2s', 'closing', 'last', 'login', 'parser', 'secure', 'session', 'transport',
     )  # fmt: skip
 
     def __init__(self, c2s: C2S, direct_tls: bool = False) -> None:
@@ -63,7 +64,11 @@ class ClientConnection:
         self.address: str | None = None
         self.closing = 0
         self._held: deque[Event] | None = None  # events not handed on yet
-        self._holding = self._stopped = self._farewell = False
+        # Held because the target asked for it, because the client is too fast, or either.
+        self._asked = self._slowed = self._holding = False
+        self._stopped = self._farewell = False
+        self._rates: Rates | None = None
+        self._lot = LOT_BYTES  # what it may send until that is told
         self._heat = self._discarded = 0
 
     # ---- Twisted's side
@@ -109,6 +114,10 @@ class ClientConnection:
             self._received_early(data)
             return
         self.last = self.c2s.tick
+        self._lot -= len(data)
+        if self._lot < 0:
+            used, self._lot = LOT_BYTES - self._lot, LOT_BYTES
+            self.took('bytes', used)
         parser = self.parser
         events = parser.feed(data)
         if self._holding:
@@ -153,6 +162,9 @@ class ClientConnection:
                 session.take_last(event)
             return
         self._held.extend(events)  # type: ignore[union-attr]
+        self._stop_reading()
+
+    def _stop_reading(self) -> None:
         if not self._stopped:
             self._stopped = True
             self.transport.pauseProducing()
@@ -171,6 +183,7 @@ class ClientConnection:
         login, session = self.login, self.session
         self.login = self.session = self._held = None
         self._stopped = False
+        self._forget_rates()
         self.closing = GONE
         self.parser.close()
         self.c2s.forget(self)
@@ -212,15 +225,45 @@ class ClientConnection:
 
     def hold(self) -> None:
         """Hand nothing on until `proceed`."""
+        self._asked = True
+        self._hold()
+
+    def proceed(self) -> None:
+        """Hand on what was held; then read on."""
+        self._asked = False
+        self._go_on()
+
+    def took(self, limit: str, amount: int) -> None:
+        """The client has used so much of what has a rate: see Rates."""
+        if self._rates is None:
+            self._rates = Rates(self)
+        self._rates.took(limit, amount)
+
+    def slow_down(self) -> None:
+        """Hand nothing on, and read nothing, until `speed_up`."""
+        self._slowed = True
+        self._hold()
+        self._stop_reading()
+
+    def speed_up(self) -> None:
+        """As `proceed`; it goes on when both have been said."""
+        self._slowed = False
+        self._go_on()
+
+    def _hold(self) -> None:
         self._holding = True
         if self._held is None:
             self._held = deque()
 
-    def proceed(self) -> None:
-        """Hand on what was held; then read on."""
-        if self._holding:
+    def _go_on(self) -> None:
+        if self._holding and not self._asked and not self._slowed and not self.closing:
             self._holding = False
             self._drain()
+
+    def _forget_rates(self) -> None:
+        rates, self._rates = self._rates, None
+        if rates is not None:
+            rates.stop()
 
     def hear_only_acks(self) -> None:
         """While held: acks still count, stanzas are thrown away unread and uncounted.  There is no way back."""
@@ -266,6 +309,7 @@ class ClientConnection:
         if self.session is not None:
             self.transport.unregisterProducer()
         self.login = self.session = None
+        self._forget_rates()
         self._held, self._holding = deque(), True  # what is left of this read goes nowhere
         transport = self.transport
         transport.write(last + STREAM_END)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jabberd_tx.components.c2s.client_state import Verdict, judge
 from jabberd_tx.link.frames import Route
+from jabberd_tx.xmpp.events import Nonza
 from jabberd_tx.xmpp.stanza import Stanza
 from jabberd_tx.xmpp.writer import to_xml
 
@@ -87,3 +88,12 @@ def holds(outbox: Outbox, stanza: Stanza, frame: Route | None, data: bytes = b''
         outbox.send_held('full')
     return True
 
+
+def take_client_state(outbox: Outbox, said: Nonza) -> None:
+    """What a client says in XEP-0352's namespace."""
+    if said.name == 'active':
+        outbox.become_active()
+    elif said.name != 'inactive':
+        outbox.fail('unsupported-stanza-type', 'not expected here')
+    elif outbox.c2s.options.csi:
+        outbox.become_inactive()

@@ -50,3 +50,37 @@ CLIENT_STATE = (
         reload=True,
     ),
 )
+
+_MIB = 1 << 20
+
+
+def _rate(name: str, default: int, what: str, unit: str = '') -> Option:
+    help = f'{what} that a client may send in a second, on and on; 0: no limit.'
+    return Option(f'rate_{name}', int, default, help, unit=unit, low=0, high=1 << 40, reload=True)
+
+
+def _burst(name: str, default: int, what: str, unit: str = '') -> Option:
+    help = f'{what} that it may send at once, after a rest.'
+    return Option(f'burst_{name}', int, default, help, unit=unit, low=1, high=1 << 40, reload=True)
+
+
+RATES = (
+    _rate('bytes', 262144, 'Bytes', 'bytes'),
+    _burst('bytes', 4 * _MIB, 'Bytes', 'bytes'),
+    _rate('stanzas', 200, 'Stanzas'),
+    _burst('stanzas', 4000, 'Stanzas'),
+    _rate('presences', 2, 'Changes of presence, which go to all contacts,'),
+    _burst('presences', 60, 'Changes of presence'),
+    _rate('iqs', 50, 'IQs'),
+    _burst('iqs', 2000, 'IQs'),
+    Option(
+        'rate_patience',
+        float,
+        120.0,
+        'A client that wants more than a rate for so long, on and on, is closed; 0: only slowed down.',
+        unit='s',
+        low=0,
+        high=86400,
+        reload=True,
+    ),
+)

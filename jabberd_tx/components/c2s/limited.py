@@ -11,6 +11,11 @@ LIMITS = {
     'connections': 'connections in all',
     'address-connections': 'connections from one address',
     'logins': 'connections that have not logged in',
+    'bytes': 'bytes a second',
+    'stanzas': 'stanzas a second',
+    'presences': 'changes of presence a second',
+    'iqs': 'IQs a second',
+    'patience': 'above a rate for too long',
 }
 # Seconds from one line in the log to the next, for each limit.
 EVERY = 60

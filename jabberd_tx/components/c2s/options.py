@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jabberd_tx.base.options import Option, Section
-from jabberd_tx.components.c2s.limit_options import CLIENT_STATE, CONNECTION_LIMITS
+from jabberd_tx.components.c2s.limit_options import CLIENT_STATE, CONNECTION_LIMITS, RATES
 
 _MIB = 1 << 20
 
@@ -81,6 +81,7 @@ OPTIONS = Section(
         low=4096,
         high=64 * _MIB,
     ),
+    *RATES,
     # ---- what waits for a client
     Option(
         'outgoing_bytes',

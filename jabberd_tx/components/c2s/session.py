@@ -16,7 +16,9 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from jabberd_tx.components.c2s.client_iq import IQ_TYPES, Asked, ClientIqs, is_session_request
+from jabberd_tx.components.c2s.held_back import take_client_state
 from jabberd_tx.components.c2s.outbox import Outbox
+from jabberd_tx.components.c2s.rates import LOT_IQS, LOT_STANZAS
 from jabberd_tx.components.c2s.sm_node import NOWHERE, SmNode
 from jabberd_tx.link import session as vocabulary
 from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Route
@@ -64,13 +66,13 @@ class Session(Outbox):
     full         the connection is held until there is room
     owed         a number that the client asked an ack for and was not told of
     presence     the last broadcast presence, packed; b'' while unavailable
-    iqs          IQs that wait for an answer
+    iqs          IQs that wait for an answer; iq_count: how many there were in all
     resource     that the client wants, while STARTING
     """
 
     __slots__ = (
         'asked_over', 'bare', 'big', 'big_bytes', 'conn', 'domain', 'ended_at', 'epoch', 'floor', 'full',
-        'generation', 'iqs', 'jid', 'lang', 'link', 'number', 'owed', 'phase', 'pin', 'presence', 'queued',
+        'generation', 'iq_count', 'iqs', 'jid', 'lang', 'link', 'number', 'owed', 'phase', 'pin', 'presence', 'queued',
         'resource', 'since', 'unconfirmed',
     )  # fmt: skip
 
@@ -98,6 +100,7 @@ class Session(Outbox):
         self.owed = 0
         self.presence = b''
         self.iqs: ClientIqs | None = None
+        self.iq_count = 0
 
     # ---- from the client
 
@@ -107,6 +110,8 @@ class Session(Outbox):
             self._take_other(event)
             return
         number = self.number = self.number + 1
+        if not number % LOT_STANZAS:
+            self.conn.took('stanzas', LOT_STANZAS)  # type: ignore[union-attr]
         # The parser has just made the stanza for us alone: its attributes may still be stamped in place.
         attrs: dict[str, str] = event.attrs  # type: ignore[assignment]
         sender = attrs.get('from')
@@ -159,6 +164,9 @@ class Session(Outbox):
 
     def _take_iq(self, stanza: Stanza, to: str | None) -> bool:
         """Whether it goes on to the sm."""
+        self.iq_count += 1
+        if not self.iq_count % LOT_IQS:
+            self.conn.took('iqs', LOT_IQS)  # type: ignore[union-attr]
         attrs = stanza.attrs
         kind = attrs.get('type')
         if kind not in IQ_TYPES or 'id' not in attrs:
@@ -180,6 +188,7 @@ class Session(Outbox):
         return True
 
     def _note_presence(self, stanza: Stanza) -> None:
+        self.conn.took('presences', 1)  # type: ignore[union-attr]
         kind = stanza.attrs.get('type')
         if kind is None:
             self.presence = stanza.pack()
@@ -209,7 +218,7 @@ class Session(Outbox):
         if isinstance(event, Nonza) and event.ns == ns.ACKS:
             self._take_acks(event)
         elif isinstance(event, Nonza) and event.ns == ns.CSI:
-            self._take_client_state(event)
+            take_client_state(self, event)
         elif isinstance(event, Nonza):
             self.fail('unsupported-stanza-type', 'not expected here')
         elif isinstance(event, StreamClose):
@@ -223,14 +232,6 @@ class Session(Outbox):
         """While the server shuts down: as `take`, but stanzas stay the client's."""
         if self.conn is not None and type(event) is not Stanza:
             self._take_other(event)
-
-    def _take_client_state(self, event: Nonza) -> None:
-        if event.name == 'active':
-            self.become_active()
-        elif event.name != 'inactive':
-            self.fail('unsupported-stanza-type', 'not expected here')
-        elif self.c2s.options.csi:
-            self.become_inactive()
 
     # ---- acks (XEP-0198)
 
