@@ -27,7 +27,7 @@ from jabberd_tx.base.replay import ReplayWindow
 from jabberd_tx.link.frames import REPEAT, Bounce, Confirm, Fanout, Route, Working
 from jabberd_tx.link.interfaces import Link, Links
 from jabberd_tx.link.kept_frames import KeptFrames, TooManyKept
-from jabberd_tx.xmpp.errors import StanzaError, error_reply, may_reply
+from jabberd_tx.xmpp.errors import StanzaError, may_reply
 from jabberd_tx.xmpp.jid import parse
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -206,7 +206,7 @@ class StanzaComponent:
             self.log.failure('{name} failed at a {kind}', name=self.name, kind=stanza.name)
             error = StanzaError('internal-server-error')
         if may_reply(stanza) and stanza.name != 'presence':
-            self._reply(stanza, error_reply(stanza, error.condition, error.text, error.type))
+            self._reply(stanza, error.reply(stanza))
 
     def _done(self, arrival: _Arrival) -> None:
         del self._taken[arrival.uid]

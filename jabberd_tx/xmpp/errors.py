@@ -51,16 +51,19 @@ class StanzaError(Exception):
     type       'auth', 'cancel', 'continue', 'modify' or 'wait'; by default the condition's own
     text       for people, or ''
     uri        where to go instead: for 'gone' and 'redirect'
+    application  XML of an application-specific condition (§8.3.4), self-contained
     """
 
-    def __init__(self, condition: str, text: str = '', type: str | None = None, uri: str = '') -> None:
+    def __init__(
+        self, condition: str, text: str = '', type: str | None = None, uri: str = '', application: bytes = b''
+    ) -> None:
         super().__init__(condition, text)
-        self.condition, self.text, self.uri = condition, text, uri
+        self.condition, self.text, self.uri, self.application = condition, text, uri, application
         self.type = type or CONDITIONS[condition]
 
     def reply(self, stanza: Stanza) -> Stanza:
         """The error stanza that answers this one: see `error_reply`."""
-        return error_reply(stanza, self.condition, self.text, self.type, self.uri)
+        return error_reply(stanza, self.condition, self.text, self.type, self.uri, self.application)
 
 
 def may_reply(stanza: Stanza) -> bool:
@@ -68,17 +71,26 @@ def may_reply(stanza: Stanza) -> bool:
     return stanza.attrs.get('type') not in ('error', 'result')
 
 
-def error_xml(condition: str, text: str = '', type: str | None = None, uri: str = '') -> bytes:
+def error_xml(
+    condition: str, text: str = '', type: str | None = None, uri: str = '', application: bytes = b''
+) -> bytes:
     """The <error/> element in the content namespace; KeyError for a condition that RFC 6120 does not have."""
     kind = type or CONDITIONS[condition]
     content = f"<{condition} xmlns='{ns.STANZAS}'"
     content += f'>{escape(uri)}</{condition}>' if uri else '/>'
     if text:
         content += f"<text xml:lang='en' xmlns='{ns.STANZAS}'>{escape(text)}</text>"
-    return f"<error type='{kind}'>{content}</error>".encode()
+    return b"<error type='%b'>%b%b</error>" % (kind.encode(), content.encode(), application)
 
 
-def error_reply(stanza: Stanza, condition: str, text: str = '', type: str | None = None, uri: str = '') -> Stanza:
+def error_reply(
+    stanza: Stanza,
+    condition: str,
+    text: str = '',
+    type: str | None = None,
+    uri: str = '',
+    application: bytes = b'',
+) -> Stanza:
     """The error stanza that answers `stanza`, whether it may be answered or not: ask `may_reply`.
 
     To and from are swapped, the id and the language stay, the original children stand before <error/> (§8.3.1).
@@ -91,7 +103,7 @@ def error_reply(stanza: Stanza, condition: str, text: str = '', type: str | None
     if target is not None:
         attrs['from'] = target
     return Stanza(stanza.name, attrs, stanza.inner, stanza.children).plus(
-        ns.CLIENT, 'error', error_xml(condition, text, type, uri)
+        ns.CLIENT, 'error', error_xml(condition, text, type, uri, application)
     )
 
 

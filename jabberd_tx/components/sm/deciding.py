@@ -43,22 +43,29 @@ class Deciding:
             try:
                 answer, pending = self._sm.hooks.ask_now(point, item)
             except StanzaError as error:
-                self._delivery.refuse(item, error.condition, error.text, error.type)
+                self._delivery.refuse(item, error.condition, error.text, error.type, error.application)
                 return True
             if pending is not None:
                 self._begin(item, self._wait_for_hooks(item, pending, points[index + 1 :]))
                 return False
             if not self._take_answer(item, answer):
                 return True
-        item.troubled().ready = True
+        self._seen(item)
         return True
 
     def _points(self, item: Item) -> list[str]:
         flags = item.arrived.flags
+        if flags & RETURNED:
+            return ['message_returned']
         points = ['message_sent'] if flags & CLIENT else []
-        if item.to.domain in self._sm.domains and not flags & RETURNED:
+        if item.to.domain in self._sm.domains:
             points.append('message_to')
         return points
+
+    @staticmethod
+    def _seen(item: Item) -> None:
+        trouble = item.troubled()
+        trouble.ready, trouble.asked = True, not item.arrived.flags & RETURNED
 
     async def _wait_for_hooks(self, item: Item, pending: Awaitable[Any], points: list[str]) -> None:
         if not self._take_answer(item, await pending):
@@ -66,7 +73,7 @@ class Deciding:
         for point in points:
             if not self._take_answer(item, await self._sm.hooks.ask(point, item)):
                 return
-        item.troubled().ready = True
+        self._seen(item)
 
     def _take_answer(self, item: Item, answer: Any) -> bool:
         """Whether it goes on."""
@@ -111,7 +118,7 @@ class Deciding:
     def _failed(self, failure: Any, item: Item) -> None:
         error = failure.value
         if isinstance(error, StanzaError):
-            self._delivery.refuse(item, error.condition, error.text, error.type)
+            self._delivery.refuse(item, error.condition, error.text, error.type, error.application)
             return
         if not isinstance(error, StorageError):
             self.log.failure('deciding about a message failed', failure=failure)

@@ -20,6 +20,7 @@ from jabberd_tx.components.sm.lanes import Item, Lane, Target
 from jabberd_tx.components.sm.messages import DELIVER, DROP, STORE, choose
 from jabberd_tx.components.sm.sending import HOPS, Sending
 from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Confirm, Route
+from jabberd_tx.xmpp.errors import error_reply
 from jabberd_tx.xmpp.jid import Jid
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -47,8 +48,10 @@ class Delivery:
         self._confirm = sm.links.confirm
         self._seconds = sm.reactor.seconds
         self.deciding, self._sending = Deciding(sm, self), Sending(sm, self)
-        self._sent_hooks = sm.hooks.chains['message_sent']
-        self._to_hooks = sm.hooks.chains['message_to']
+        chains = sm.hooks.chains
+        self._hooked = (chains['message_sent'], chains['message_to'], chains['message_placed'])
+        self._concerns, self._placed_hooks = chains['message_concerns'], chains['message_placed']
+        self._refused_hooks, self._all_hooks = chains['message_refused'], sm.hooks.unconcerned
         self.settled = ReplayWindow(sm.options.replay_streams)
         self.kept: dict[bytes, Item] = {}
         self.lanes: dict[tuple[bytes, str], Lane] = {}
@@ -74,10 +77,14 @@ class Delivery:
         self.kept[uid] = lane.items[uid] = item
         if not uid[23] % SAMPLE:
             self._began[uid] = self._seconds()
-        if lane.held or frame.flags != CLIENT or self._to_hooks or self._sent_hooks or to.bare in self.gates:
+        if lane.held or frame.flags != CLIENT or self._all_hooks or to.bare in self.gates:
             self._take_slowly(item)
             return
-        session = self._only_session(stanza, to)
+        sessions = self._peek(to.bare)
+        if self._concerns and self._is_of_concern(stanza, owner, sessions):
+            self._take_slowly(item)
+            return
+        session = self._only_session(stanza, to, sessions)
         if session is not None:
             items = lane.items
             if len(items) == 1:
@@ -96,9 +103,21 @@ class Delivery:
                 return
         self.advance(lane)
 
-    def _only_session(self, stanza: Stanza, to: Jid) -> Session | None:
+    def _is_of_concern(self, stanza: Stanza, owner: str, sessions: Sequence[Session] | None) -> bool:
+        """Whether a module wants to see it.  `sessions`: the recipient's."""
+        own = self._peek(owner)
+        try:
+            for concerns in self._concerns:
+                if concerns(stanza, own, sessions):
+                    return True
+        except Exception:
+            self._sm.hooks.failed('message_concerns', concerns)
+            return True
+        return False
+
+    @staticmethod
+    def _only_session(stanza: Stanza, to: Jid, sessions: Sequence[Session] | None) -> Session | None:
         """The one session that gets it, where that is easily told."""
-        sessions = self._peek(to.bare)
         if sessions:
             if to.resource:
                 full = to.full
@@ -115,7 +134,7 @@ class Delivery:
         flags, lane = item.arrived.flags, item.lane
         if flags & REPEAT:
             item.troubled().repeat = True
-        if self._to_hooks or self._sent_hooks:
+        if flags & RETURNED or any(self._hooked):
             item.troubled().ready = False
         if flags & RETURNED:
             # It may be older than what waits; uids of one stream sort by number.
@@ -259,7 +278,10 @@ class Delivery:
         if item.uid not in self.kept:
             return True  # settled meanwhile
         if item.to.domain not in self._domains:
-            return self._sending.outside(item, way, mixed)
+            done = self._sending.outside(item, way, mixed)
+            if item.target is not None:
+                self._placed(item, ())
+            return done
         gate = self.gates.get(item.to.bare)
         if gate is not None:
             if item.lane not in gate:
@@ -278,7 +300,10 @@ class Delivery:
         everybody = self._options.bare_jid == 'all'
         action, takers = choose(item.stanza.attrs.get('type'), item.to.resource and item.to.full, sessions, everybody)
         if action is DELIVER:
-            return self._sending.to_sessions(item, takers, way, mixed)
+            sent = self._sending.to_sessions(item, takers, way, mixed)
+            if sent:
+                self._placed(item, takers)
+            return sent
         if way is not None:
             return False
         if trouble is not None and trouble.reached:
@@ -287,11 +312,19 @@ class Delivery:
             self._counts.dropped += 1
             self.settle(item)
         elif action is STORE:
+            self._placed(item, ())
             self.deciding.ask_storage(item)
             return False
         else:
             self.refuse(item, 'service-unavailable')
         return True
+
+    def _placed(self, item: Item, takers: Sequence[Session]) -> None:
+        """Tell modules that have seen it, the first time that it goes somewhere."""
+        trouble = item.trouble
+        if self._placed_hooks and trouble is not None and trouble.asked:
+            trouble.asked, trouble.placed = False, True
+            self._sm.hooks.tell('message_placed', item, takers)
 
     # ---- out
 
@@ -309,10 +342,15 @@ class Delivery:
             for node, via in item.trouble.also:
                 self._confirm(node, uid, via)
 
-    def refuse(self, item: Item, condition: str, text: str = '', kind: str | None = None) -> None:
+    def refuse(
+        self, item: Item, condition: str, text: str = '', kind: str | None = None, application: bytes = b''
+    ) -> None:
         """Answer it with an error, and settle it.  A room's message that was given back gets no answer."""
         if not (item.arrived.flags & RETURNED and item.stanza.attrs.get('type') == 'groupchat'):
-            self._sm.refuse(item.arrived, item.stanza, condition, text, kind)
+            self._sm.refuse(item.arrived, item.stanza, condition, text, kind, application)
+            if item.trouble is not None and item.trouble.placed and self._refused_hooks:
+                error = error_reply(item.stanza, condition, text, kind, application=application)
+                self._sm.hooks.tell('message_refused', item, error)
         self._counts.refused += 1
         self.settle(item)
 

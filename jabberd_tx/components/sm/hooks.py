@@ -46,10 +46,71 @@ POINTS = (
         asked=True,
     ),
     Point(
+        'message_concerns',
+        'stanza: Stanza, own: Sequence[Session] | None, others: Sequence[Session] | None',
+        "Whether the module wants to see a message: True or False.  Called for each on its way, with its sender's "
+        "sessions and its recipient's (None: not known; empty for other domains), so it may not parse, wait or make "
+        'anything.  A module that has no handler here is asked about every message at message_sent, message_to and '
+        'message_placed.  One that has may be asked all the same where a message goes a longer way.',
+    ),
+    Point(
+        'message_placed',
+        'message: Item, takers: Sequence[Session]',
+        'A message that modules have seen is on its way to these sessions, or to another domain or storage (none). '
+        'Once for each message, if it may have to be sent again.  Answers mean nothing.',
+    ),
+    Point(
+        'message_refused',
+        'message: Item, error: Stanza',
+        'A message that was told at message_placed is answered with this error after all.  Answers mean nothing.',
+    ),
+    Point(
+        'message_returned',
+        'message: Item',
+        'A message comes back that a client of ours was sent and never acked.  Answers as for message_sent.',
+        asked=True,
+    ),
+    Point(
         'message_unreachable',
         'message: Item',
         'The recipient exists and no resource takes the message (RFC 6121 §8.5.2.2).  STOP: it is settled (stored, '
         'or dropped for a good reason); StanzaError refuses it; without an answer it is refused.',
+        asked=True,
+    ),
+    Point(
+        'iq_sent',
+        'stanza: Stanza, sender: Jid, to: Jid',
+        'A user of ours sends an IQ to anybody else.  STOP drops it; StanzaError refuses it.',
+        asked=True,
+    ),
+    Point(
+        'iq_to',
+        'stanza: Stanza, sender: Jid, to: Jid',
+        'An IQ is for a client or the account of a user of ours, from anybody else.  Answers as for iq_sent.',
+        asked=True,
+    ),
+    Point(
+        'presence_sent',
+        'stanza: Stanza, sender: Jid, to: Jid',
+        'A user of ours sends presence of any type to somebody.  STOP drops it; StanzaError refuses it.',
+        asked=True,
+    ),
+    Point(
+        'presence_to',
+        'stanza: Stanza, sender: Jid, to: Jid',
+        'Presence of any type goes to one address.  STOP drops it.',
+        asked=True,
+    ),
+    Point(
+        'presence_shown',
+        'session: Session, viewers: Sequence[Session]',
+        "A session's presence goes to sessions of its own user and of others.  A list goes on in their place.",
+    ),
+    Point(
+        'session_opening',
+        'session: Session',
+        'A session is about to be put into the store: the one time that attributes may be set on it.  '
+        'Answers mean nothing.',
         asked=True,
     ),
     Point('session_started', 'session: Session', 'A client has bound a resource.  Answers mean nothing.'),
@@ -63,6 +124,10 @@ POINTS = (
     Point('disco_features', 'request: IqRequest', 'More features of the entity asked, as str.'),
     Point('disco_items', 'request: IqRequest', 'Items of the entity asked, as (jid, name, node).'),
 )
+
+
+# Where modules see messages that are on their way.
+ON_THE_WAY = ('message_sent', 'message_to', 'message_placed')
 
 
 class Stop:
@@ -94,7 +159,8 @@ class Hooks:
     """The handlers of every point.
 
     `chains[name]` is the list of a point's handlers, in order; it is changed in place, so that the stanza path
-    may hold on to it, and is empty (false) while nobody is interested.
+    may hold on to it, and is empty (false) while nobody is interested.  `unconcerned` are the handlers of messages
+    on their way whose modules have none at message_concerns: while there are any, each message is shown to all.
     """
 
     log = Logger()
@@ -103,6 +169,7 @@ class Hooks:
         self.points = {point.name: point for point in points}
         self.chains: dict[str, list[Handler]] = {point.name: [] for point in points}
         self._entries: dict[str, list[_Entry]] = {point.name: [] for point in points}
+        self.unconcerned: list[Handler] = []
 
     def add(self, point: str, handler: Handler, order: int = 50, owner: str = '') -> None:
         """Call `handler` at that point; of equal order, those that came first.  KeyError for no such point."""
@@ -118,7 +185,12 @@ class Hooks:
             self._refresh(point)
 
     def _refresh(self, point: str) -> None:
-        self.chains[point][:] = [entry.handler for entry in self._entries[point]]
+        entries = self._entries
+        self.chains[point][:] = [entry.handler for entry in entries[point]]
+        concerned = {entry.owner for entry in entries.get('message_concerns', ())} - {''}
+        self.unconcerned[:] = [
+            entry.handler for name in ON_THE_WAY for entry in entries.get(name, ()) if entry.owner not in concerned
+        ]
 
     def listing(self) -> list[Seat]:
         """All handlers, by point and order."""
@@ -144,7 +216,7 @@ class Hooks:
             except StanzaError:
                 raise
             except Exception:
-                self._failed(point, handler)
+                self.failed(point, handler)
                 continue
             if isawaitable(answer):
                 return None, self._wait_for(answer, point, handler, chain[index + 1 :], arguments)
@@ -163,7 +235,7 @@ class Hooks:
         except StanzaError:
             raise
         except Exception:
-            self._failed(point, asked)
+            self.failed(point, asked)
         for handler in others:
             try:
                 answer = handler(*arguments)
@@ -172,7 +244,7 @@ class Hooks:
             except StanzaError:
                 raise
             except Exception:
-                self._failed(point, handler)
+                self.failed(point, handler)
                 continue
             if answer is not None:
                 return answer
@@ -187,7 +259,7 @@ class Hooks:
             except StanzaError:
                 raise
             except Exception:
-                self._failed(point, handler)
+                self.failed(point, handler)
         return found
 
     def tell(self, point: str, *arguments: Any) -> None:
@@ -196,9 +268,10 @@ class Hooks:
             try:
                 handler(*arguments)
             except Exception:
-                self._failed(point, handler)
+                self.failed(point, handler)
 
-    def _failed(self, point: str, handler: Handler) -> None:
+    def failed(self, point: str, handler: Handler) -> None:
+        """Log the exception that is being handled."""
         self.log.failure(
             'a handler of {point} failed: {handler}', point=point, handler=getattr(handler, '__qualname__', handler)
         )

@@ -180,7 +180,7 @@ class Intake:
             self._refuse(arrival, 'jid-malformed', str(error))
             return None
         except StanzaError as error:
-            self._refuse(arrival, error.condition, error.text, error.type)
+            self._refuse(arrival, error.condition, error.text, error.type, error.application)
             return None
         self.log.warn('{source} sent a {name}, which is no stanza', source=frame.source, name=name)
         self._confirm(arrival)
@@ -235,8 +235,10 @@ class Intake:
             self._in_progress.discard(arrival.frame.uid)
             self._confirm(arrival)
 
-    def _refuse(self, arrival: Arrival, condition: str, text: str = '', kind: str | None = None) -> None:
-        self._sm.refuse(arrival.frame, arrival.stanza, condition, text, kind)
+    def _refuse(
+        self, arrival: Arrival, condition: str, text: str = '', kind: str | None = None, application: bytes = b''
+    ) -> None:
+        self._sm.refuse(arrival.frame, arrival.stanza, condition, text, kind, application)
         self._confirm(arrival)
 
     # ---- now and then

@@ -5,12 +5,13 @@ An IQ with a payload that nobody answers gets service-unavailable (RFC 6120 §8.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.logger import Logger
 
+from jabberd_tx.components.sm.hooks import STOP
 from jabberd_tx.components.sm.module import OTHER_ACCOUNT, OWN_ACCOUNT, SERVER, IqUse
 from jabberd_tx.link.frames import CLIENT, REPEAT, Route
 from jabberd_tx.storage.operations import StorageError
@@ -61,6 +62,7 @@ class IqAnswers:
     def __init__(self, sm: SessionManager) -> None:
         self._sm = sm
         self._answerers: dict[tuple[str, str, str], list[_Answerer]] = {}
+        self._sent_hooks, self._to_hooks = sm.hooks.chains['iq_sent'], sm.hooks.chains['iq_to']
 
     def add(self, use: IqUse, method: Callable[[IqRequest], Any], owner: str = '') -> None:
         """ValueError when somebody answers that already for one of the places."""
@@ -89,6 +91,39 @@ class IqAnswers:
             raise StanzaError('bad-request', 'a get or set has one child')
         sender = parse(attrs['from'])
         to = parse(attrs.get('to') or sender.bare)
+        if (self._sent_hooks or self._to_hooks) and to.bare != sender.bare:
+            return self._ask_hooks(frame, stanza, sender, to)
+        return self._take(frame, stanza, sender, to)
+
+    def _ask_hooks(self, frame: Route, stanza: Stanza, sender: Jid, to: Jid) -> Coroutine[Any, Any, None] | None:
+        points = ['iq_sent'] if frame.flags & CLIENT else []
+        if to.local and to.domain in self._sm.domains:
+            points.append('iq_to')
+        for index, point in enumerate(points):
+            answer, pending = self._sm.hooks.ask_now(point, stanza, sender, to)
+            if pending is not None:
+                return self._wait_for_hooks(frame, stanza, sender, to, pending, points[index + 1 :])
+            if answer is STOP:
+                return None
+        return self._take(frame, stanza, sender, to)
+
+    async def _wait_for_hooks(
+        self, frame: Route, stanza: Stanza, sender: Jid, to: Jid, pending: Awaitable[Any], points: list[str]
+    ) -> None:
+        try:
+            answer = await pending
+            for point in points:
+                if answer is not STOP:
+                    answer = await self._sm.hooks.ask(point, stanza, sender, to)
+            work = None if answer is STOP else self._take(frame, stanza, sender, to)
+        except StanzaError as error:
+            self._sm.refuse(frame, stanza, error.condition, error.text, error.type, error.application)
+            return
+        if work is not None:
+            await work
+
+    def _take(self, frame: Route, stanza: Stanza, sender: Jid, to: Jid) -> Coroutine[Any, Any, None] | None:
+        kind = stanza.attrs['type']
         if to.domain not in self._sm.domains:
             self._pass_outside(frame, stanza, to)
             return None
@@ -153,7 +188,7 @@ class IqAnswers:
 
     def _refuse(self, frame: Route, request: IqRequest, error: Exception) -> None:
         if isinstance(error, StanzaError):
-            self._sm.refuse(frame, request.stanza, error.condition, error.text, error.type)
+            self._sm.refuse(frame, request.stanza, error.condition, error.text, error.type, error.application)
         elif isinstance(error, StorageError):
             self._sm.refuse(frame, request.stanza, 'resource-constraint', 'try again later')
         else:

@@ -38,6 +38,7 @@ class Trouble:
     deciding  somebody is finding out what to do with it
     repeat    it may have been delivered already: say so
     ready     the hooks have seen it
+    asked     they have, and it has not gone anywhere yet; `placed`: it has, and they know
     attempts  how often it was sent back for lack of credit or of a path, and `since` which tick
     also      (node, link) of others who wait for it to be settled
     sessions  the answer of the session store, to be used once
@@ -46,14 +47,14 @@ class Trouble:
     """
 
     __slots__ = (
-        'also', 'attempts', 'back', 'deciding', 'parts', 'reached', 'ready', 'repeat', 'returned', 'sessions', 'since',
-        'tried',
+        'also', 'asked', 'attempts', 'back', 'deciding', 'parts', 'placed', 'reached', 'ready', 'repeat', 'returned',
+        'sessions', 'since', 'tried',
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.tried: set[tuple[bytes, str]] = set()
         self.parts: dict[str, Part] = {}
-        self.reached = self.deciding = self.repeat = False
+        self.reached = self.deciding = self.repeat = self.asked = self.placed = False
         self.ready = True
         self.attempts = self.since = 0
         self.also: list[tuple[str, Link]] = []

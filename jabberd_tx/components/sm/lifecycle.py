@@ -107,6 +107,8 @@ class Lifecycle:
         if presence is not None:
             session.presence, session.priority = presence, priority_of(presence)
             session.interested = True  # it may be; a push that it does not want does no harm
+        if self._sm.hooks.chains['session_opening']:
+            await self._sm.hooks.ask('session_opening', session)
         other = await self._sessions.open(session, replace)
         if other is not None:
             self._say(other, vocabulary.close('conflict', 'another client has taken the resource'))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
+from jabberd_tx.components.sm.hooks import STOP
 from jabberd_tx.components.sm.presence_stanzas import priority_of, probe, unavailable
 from jabberd_tx.components.sm.subscriptions import TYPES, UNSUBSCRIBED
 from jabberd_tx.link.frames import CLIENT, REPEAT, Route
@@ -34,6 +35,10 @@ class Presence:
     def __init__(self, sm: SessionManager) -> None:
         self._sm, self._sessions, self._posts, self._rosters = sm, sm.sessions, sm.posts, sm.rosters
         self._domains = sm.domains
+        chains = sm.hooks.chains
+        self._sent_hooks, self._to_hooks, self._shown_hooks = (
+            chains['presence_sent'], chains['presence_to'], chains['presence_shown'],
+        )  # fmt: skip
 
     # ---- from a client
 
@@ -49,6 +54,18 @@ class Presence:
                 return None
             raise StanzaError('bad-request', 'such presence is for somebody')
         to = parse(written)
+        if self._sent_hooks:
+            return self._guard(frame, stanza, self._ask_and_take(frame, stanza, to))
+        return self._take(frame, stanza, to)
+
+    async def _ask_and_take(self, frame: Route, stanza: Stanza, to: Jid) -> None:
+        if await self._sm.hooks.ask('presence_sent', stanza, parse(stanza.attrs['from']), to) is not STOP:
+            work = self._take(frame, stanza, to)
+            if work is not None:
+                await work
+
+    def _take(self, frame: Route, stanza: Stanza, to: Jid) -> Coroutine[Any, Any, None] | None:
+        kind = stanza.attrs.get('type')
         if kind in TYPES:
             return self._guard(frame, stanza, self._sm.handshake.outbound(frame, stanza, to.bare))
         if kind is None or kind == 'unavailable':
@@ -64,7 +81,7 @@ class Presence:
         try:
             await work
         except StanzaError as error:
-            self._sm.refuse(frame, stanza, error.condition, error.text, error.type)
+            self._sm.refuse(frame, stanza, error.condition, error.text, error.type, error.application)
         except StorageError:
             self._sm.refuse(frame, stanza, 'resource-constraint', 'try again later')
         except StaleEpoch:
@@ -146,12 +163,21 @@ class Presence:
                 elif sessions is None:
                     unknown.append(contact)
                 elif contact.rpartition('@')[2] not in domains:
-                    self._to_elsewhere(session.bare, stanza.with_attrs(to=contact), contact)
+                    await self.deliver(session.bare, stanza.with_attrs(to=contact), parse(contact))
         if unknown:
             for sessions in (await self._sessions.fetch_many(unknown)).values():
                 targets += [other for other in sessions if other.presence is not None]
+        targets = self._shown(session, targets)
         if targets:
             self._posts.fan_out(session.bare, targets, stanza)
+
+    def _shown(self, session: Session, viewers: list[Session]) -> list[Session]:
+        """Those of the viewers who get the session's presence, if modules have their way."""
+        if self._shown_hooks:
+            answer, _ = self._sm.hooks.ask_now('presence_shown', session, viewers)
+            if answer is not None:
+                return list(answer)
+        return viewers
 
     # ---- a client comes
 
@@ -167,7 +193,7 @@ class Presence:
                 if sessions is None:
                     unknown.append(contact)
                 elif contact.rpartition('@')[2] not in self._domains:
-                    self._to_elsewhere(session.bare, probe(session.bare, contact), contact)
+                    await self.deliver(session.bare, probe(session.bare, contact), parse(contact))
                 else:
                     self._show_all(sessions, session)
             if item.pending_in and item.request:
@@ -181,7 +207,7 @@ class Presence:
             self._show_one(session, viewer)
 
     def _show_one(self, session: Session, viewer: Session) -> None:
-        if session.presence is not None:
+        if session.presence is not None and self._shown(session, [viewer]):
             self._posts.to_session(viewer, session.presence.with_attrs(to=viewer.jid), owner=session.bare)
 
     # ---- who may see whom has changed
@@ -226,7 +252,7 @@ class Presence:
 
     async def _pass_on(self, frame: Route, stanza: Stanza, to: Jid) -> None:
         if to.domain in self._domains and stanza.attrs.get('type') == 'probe':
-            await self._answer_probe(parse(stanza.attrs['from']), to)
+            await self._answer_probe(parse(stanza.attrs['from']), to, stanza)
             return
         if to.domain not in self._domains and not self._sm.links.instances(to.domain):
             if stanza.attrs.get('type') != 'error':
@@ -238,6 +264,8 @@ class Presence:
     async def deliver(self, owner: str, stanza: Stanza, to: Jid, uid: bytes | None = None, flags: int = 0) -> None:
         """Presence with a `to`, to a full JID or to all available clients of a bare one; nobody there: nothing
         happens (§8.5).  owner: whose frames choose the way."""
+        if await self._is_stopped(stanza, to):
+            return
         if to.domain not in self._domains:
             self._to_elsewhere(owner, stanza, to.bare)
             return
@@ -255,6 +283,12 @@ class Presence:
         if there:
             self._posts.fan_out(owner, there, stanza.with_attrs(to=None), to=stanza.attrs['to'])
 
+    async def _is_stopped(self, stanza: Stanza, to: Jid) -> bool:
+        """Whether modules want it to go no further."""
+        if not self._to_hooks:
+            return False
+        return await self._sm.hooks.ask('presence_to', stanza, parse(stanza.attrs['from']), to) is STOP
+
     def _to_elsewhere(self, owner: str, stanza: Stanza, to: str) -> None:
         name = to.rpartition('@')[2]
         if self._sm.links.instances(name):
@@ -268,13 +302,19 @@ class Presence:
         if not to.local or to.domain not in self._domains:
             return None
         if kind in TYPES:
-            return self._sm.handshake.inbound(stanza, to.bare)
+            return self._take_subscription(stanza, to)
         if kind in (None, 'unavailable', 'error', 'probe') and not frame.flags & CLIENT:
             return self._pass_on(frame, stanza, to)
         return None
 
-    async def _answer_probe(self, asker: Jid, to: Jid) -> None:
+    async def _take_subscription(self, stanza: Stanza, to: Jid) -> None:
+        if not await self._is_stopped(stanza, to):
+            await self._sm.handshake.inbound(stanza, to.bare)
+
+    async def _answer_probe(self, asker: Jid, to: Jid, stanza: Stanza) -> None:
         """§4.3.2: to whom the user shows it, the presence of all clients (of one, for a full JID)."""
+        if await self._is_stopped(stanza, to):
+            return
         if asker.bare != to.bare:
             item = (await self._rosters.get(to.bare)).get(asker.bare)
             if item is None or item.subscription not in ('from', 'both'):

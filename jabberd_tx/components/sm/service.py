@@ -285,10 +285,18 @@ class SessionManager:
         else:
             self.send(stanza)
 
-    def refuse(self, frame: Route, stanza: Stanza, condition: str, text: str = '', kind: str | None = None) -> None:
-        """An error as the answer, unless the stanza is one that gets none."""
+    def refuse(
+        self,
+        frame: Route,
+        stanza: Stanza,
+        condition: str,
+        text: str = '',
+        kind: str | None = None,
+        application: bytes = b'',
+    ) -> None:
+        """An error as the answer, unless the stanza is one that gets none; arguments as those of StanzaError."""
         if may_reply(stanza) and 'from' in stanza.attrs:
-            self.reply(frame, error_reply(stanza, condition, text, kind))
+            self.reply(frame, error_reply(stanza, condition, text, kind, application=application))
 
     def send(self, stanza: Stanza) -> None:
         """A stanza of the server's own, or a module's, to whom its `to` says.

@@ -26,10 +26,11 @@ class Session:
     interested   has asked for the roster
     carbons      wants copies (XEP-0280)
     directed     full or bare JIDs that got directed presence
+    blocked      JIDs that the user has blocked (XEP-0191), the same for all of the user's sessions; None: not known
     """
 
     __slots__ = (
-        'bare', 'carbons', 'directed', 'epoch', 'incarnation', 'interested', 'jid', 'node', 'presence',
+        'bare', 'blocked', 'carbons', 'directed', 'epoch', 'incarnation', 'interested', 'jid', 'node', 'presence',
         'priority', 'stream',
     )  # fmt: skip
 
@@ -40,6 +41,7 @@ class Session:
         self.priority: int | None = None
         self.interested = self.carbons = False
         self.directed: frozenset[str] = frozenset()
+        self.blocked: frozenset[str] | None = None
 
 
 class StaleEpoch(Exception):

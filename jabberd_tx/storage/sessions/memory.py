@@ -175,6 +175,8 @@ def _take_over(new: Session, old: Session) -> None:
     new.directed = new.directed or old.directed
     new.interested = new.interested or old.interested
     new.carbons = new.carbons or old.carbons
+    if new.blocked is None:
+        new.blocked = old.blocked
 
 
 def _copy(session: Session) -> Session:
