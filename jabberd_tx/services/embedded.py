@@ -80,7 +80,7 @@ class EmbeddedServer(Server):
         prepare(self.config)
 
     async def _assemble_parts(self, server: Server) -> None:
-        self.storage = await open_storage(self)
+        self.storage = await open_storage(self, self.modules)
         self.router = make_router(self)
         self.sm = await start_sm(self, local_links(self, 'sm', self.router), self.storage, self.modules)
         for name, make in self._makers.items():

@@ -13,6 +13,7 @@ from jabberd_tx.components.c2s import options as c2s_options
 from jabberd_tx.components.c2s.service import C2S
 from jabberd_tx.components.sm import options as sm_options
 from jabberd_tx.components.sm.finding import sections as module_sections
+from jabberd_tx.components.sm.finding import tables as module_tables
 from jabberd_tx.components.sm.module import Module
 from jabberd_tx.components.sm.service import SessionManager
 from jabberd_tx.components.stanza_component import StanzaComponent
@@ -47,10 +48,12 @@ def domains_of(process: Server) -> list[str]:
     return found
 
 
-async def open_storage(process: Server) -> Storage:
-    """The site's storage, with the operations of `jabberd-ctl user`."""
+async def open_storage(process: Server, more_modules: Sequence[type[Module]] = ()) -> Storage:
+    """The site's storage, with the tables of modules, those that are installed and `more_modules`; and with the
+    operations of `jabberd-ctl user`."""
     options = process.section(sqlite.OPTIONS)
-    storage = SqliteStorage(options.path, process.reactor, options, process.metrics)
+    tables = module_tables(process.section, more_modules)
+    storage = SqliteStorage(options.path, process.reactor, options, process.metrics, tables)
     await storage.start()
     process.on_stop(_stopper(storage))
     for name, operation in account_operations(storage).items():

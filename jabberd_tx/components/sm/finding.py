@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from twisted.plugin import getPlugins
 from jabberd_tx.base.options import Section
 from jabberd_tx.components.sm import modules as own_modules
 from jabberd_tx.components.sm.module import HookUse, IModule, Module
+from jabberd_tx.storage.module_tables import ModuleTables
 
 if TYPE_CHECKING:
     from jabberd_tx.components.sm.service import SessionManager
@@ -52,6 +53,13 @@ def _own() -> list[type[Module]]:
 def sections(more: Sequence[type[Module]] = ()) -> list[Section]:
     """The options of all modules that are installed, and of `more`, for the config file."""
     return [kind.section() for kind in found(more).values()]
+
+
+def tables(values: Callable[[Section], Any], more: Sequence[type[Module]] = ()) -> list[ModuleTables]:
+    """What the modules that are on keep in the database; `values` gives those of a section of the configuration."""
+    return [
+        kind.tables for kind in found(more).values() if kind.tables is not None and values(kind.section()).enabled
+    ]
 
 
 class ActiveModules:

@@ -24,6 +24,7 @@ from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface, directlyProvides
 
 from jabberd_tx.base.options import Option, Section
+from jabberd_tx.storage.module_tables import ModuleTables
 
 if TYPE_CHECKING:
     from jabberd_tx.components.sm.service import SessionManager
@@ -44,6 +45,8 @@ class IModule(Interface):
     help = Attribute('One sentence for the reference page.')
     server_features = Attribute('disco#info features of the domain while it is on: a tuple of str.')
     account_features = Attribute('disco#info features of accounts while it is on: a tuple of str.')
+
+    tables = Attribute('What it keeps in the database: ModuleTables, or None.')
 
     def section() -> Section:
         """The options, [modules.NAME]; the first is `enabled`."""
@@ -98,6 +101,7 @@ class Module:
     server_features: ClassVar[tuple[str, ...]] = ()
     account_features: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[Option, ...]] = ()
+    tables: ClassVar[ModuleTables | None] = None
     enabled: ClassVar[bool] = True
 
     help: ClassVar[str] = ''
@@ -106,6 +110,8 @@ class Module:
         super().__init_subclass__(**keywords)
         if not cls.help:
             cls.help = (cls.__doc__ or '').strip().partition('\n')[0]
+        if cls.tables is not None and cls.tables.name != cls.name:
+            raise ValueError(f'{cls.__name__}: the tables are those of {cls.tables.name}, not of {cls.name}')
         if cls.name:
             directlyProvides(cls, IModule, IPlugin)
 

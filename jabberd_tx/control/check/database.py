@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from jabberd_tx.control.check.finding import FAIL, OK, WARN, Finding
-from jabberd_tx.storage.migrations import check_schema, version_of
+from jabberd_tx.storage.migrations import check_schema, of_modules, version_of
+from jabberd_tx.storage.module_tables import ModuleTables
 from jabberd_tx.storage.operations import StorageError
 from jabberd_tx.storage.sql.connection import connect
 
@@ -28,15 +29,17 @@ def check_data_folder(folder: str) -> Iterator[Finding]:
     yield Finding(OK, subject, 'private and writable')
 
 
-def check_database(path: str, busy: float) -> Iterator[Finding]:
-    """`busy`: seconds to wait for another process's lock."""
+def check_database(path: str, busy: float, tables: Sequence[ModuleTables] = ()) -> Iterator[Finding]:
+    """`busy`: seconds to wait for another process's lock; `tables`: those of modules, which a start makes where there
+    are none."""
     subject = f'database {path}'
     try:
         version = version_of(path)
         if version is None:
             yield Finding(OK, subject, 'not there yet; the first start makes it')
             return
-        check_schema(path)
+        done = of_modules.versions(path, busy) if tables else {}
+        check_schema(path, [one for one in tables if one.name in done])
         with closing(connect(path, busy)) as connection:
             # Whoever can't lock it for writing can't store; nothing is written.
             connection.execute('BEGIN IMMEDIATE')

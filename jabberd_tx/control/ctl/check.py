@@ -10,6 +10,7 @@ import click
 
 from jabberd_tx.base import site, tls
 from jabberd_tx.components.c2s import options as c2s
+from jabberd_tx.components.sm.finding import tables as module_tables
 from jabberd_tx.control import http
 from jabberd_tx.control.check.certificates import check_certificates
 from jabberd_tx.control.check.database import check_data_folder, check_database
@@ -59,7 +60,7 @@ def findings(ctl: Site) -> Iterator[Finding]:
         running = []
     for port in ports(ctl):
         yield check_port(port, [link.peer.pid for link in running])
-    yield from check_database(storage.path, storage.busy)
+    yield from check_database(storage.path, storage.busy, module_tables(ctl.section))
     limits = {link.node: descriptor_limit(link.peer.pid) for link in running}
     yield from check_descriptors(limits or {'this shell': descriptor_limit(os.getpid())})
     yield from check_sysctls(clients.backlog)

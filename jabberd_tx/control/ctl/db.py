@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jabberd_tx.components.sm.finding import tables as module_tables
 from jabberd_tx.control.ctl.site import Site, plain_errors
 from jabberd_tx.storage import migrations
 from jabberd_tx.storage.sql import sqlite
@@ -23,14 +24,15 @@ def upgrade(site: Site, dry_run: bool) -> None:
     Stop the server first, and keep a copy of the file.  All of it is done, or nothing.
     """
     path = site.section(sqlite.OPTIONS).path
+    tables = module_tables(site.section)
     with plain_errors():
-        steps = migrations.pending(path)
+        steps = migrations.pending(path, tables)
         if steps and not dry_run:
             if site.running.links:
                 names = ', '.join([link.node for link in site.running.links])
                 raise click.ClickException(f'stop the server first: {names}')
             site.refuse_to_make_root_s_files()
-            migrations.upgrade(path)
+            migrations.upgrade(path, tables)
     for version, text in steps:
         click.echo(f'{"would be done" if dry_run else "done"}: {version}, {text}')
     if not steps:

@@ -1,17 +1,20 @@
 """The schema's versions, and how a database gets from one to the next.
 
 Each version is a file in versions/, run by Alembic (env.py).  A process at start only looks which version it finds,
-without Alembic; one that finds a fresh file makes the tables in it.
+without Alembic; one that finds a fresh file makes the tables in it.  Modules may have tables of their own
+(of_modules.py): those of a module that is new to the file are made at the start as well.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jabberd_tx.storage.migrations import of_modules
+from jabberd_tx.storage.module_tables import ModuleTables
 from jabberd_tx.storage.operations import StorageError
 from jabberd_tx.storage.sql.connection import connect, make_private
 
@@ -59,8 +62,9 @@ def version_of(path: str) -> str | None:
 _MARK = 'alembic_version'
 
 
-def check_schema(path: str) -> None:
-    """StorageError, with what to do, unless the file has the schema that this code works with."""
+def check_schema(path: str, tables: Sequence[ModuleTables] = ()) -> None:
+    """StorageError, with what to do, unless the file has the schema that this code, and modules with these tables,
+    work with."""
     version = version_of(path)
     if version is None:
         raise StorageError(f'{path}: no tables yet: run {COMMAND}')
@@ -70,17 +74,31 @@ def check_schema(path: str) -> None:
         )
     if version != HEAD:
         raise StorageError(f'{path}: schema {version} is older than this jabberd-tx needs ({HEAD}): run {COMMAND}')
+    if tables:
+        done = of_modules.versions(path, BUSY)
+        for name in of_modules.newer(done, tables):
+            raise StorageError(f'{path}: the tables of module {name} are newer than the module that is installed')
+        for version, _ in of_modules.pending(done, tables):
+            raise StorageError(f'{path}: the tables are older than module {version} needs: run {COMMAND}')
 
 
-def make_ready(path: str) -> None:
-    """Make the tables if the file is not there or has none, then check.  Several processes may do it at once."""
+def make_ready(path: str, tables: Sequence[ModuleTables] = ()) -> None:
+    """Make the tables if the file is not there or has none, and those of modules of which it has none; then check.
+    Several processes may do it at once."""
     if version_of(path) is None:
-        upgrade(path)
-    check_schema(path)
+        upgrade(path, tables)
+    elif tables:
+        check_schema(path)
+        done = of_modules.versions(path, BUSY)
+        fresh = [one for one in tables if one.name not in done]
+        if fresh:
+            upgrade(path, fresh)
+    check_schema(path, tables)
 
 
-def pending(path: str) -> list[Step]:
-    """The versions that `upgrade` would go through, in order.  StorageError for a newer schema."""
+def pending(path: str, tables: Sequence[ModuleTables] = ()) -> list[Step]:
+    """The versions that `upgrade` would go through, in order, those of modules last.  StorageError for a newer
+    schema."""
     version = version_of(path)
     if version is not None and version not in VERSIONS:
         check_schema(path)
@@ -88,14 +106,17 @@ def pending(path: str) -> list[Step]:
 
     scripts = ScriptDirectory.from_config(_config())
     after = 0 if version is None else VERSIONS.index(version) + 1
-    return [Step(name, (scripts.get_revision(name).doc or '').rstrip('.')) for name in VERSIONS[after:]]
+    steps = [Step(name, (scripts.get_revision(name).doc or '').rstrip('.')) for name in VERSIONS[after:]]
+    done = of_modules.versions(path, BUSY) if version is not None and tables else {}
+    return [*steps, *[Step(*step) for step in of_modules.pending(done, tables)]]
 
 
-def upgrade(path: str) -> list[Step]:
-    """Bring the file to HEAD, all in one transaction; what was done.  StorageError: nothing was changed."""
+def upgrade(path: str, tables: Sequence[ModuleTables] = ()) -> list[Step]:
+    """Bring the file to HEAD, and what modules keep in it to their last step, all in one transaction; what was done.
+    StorageError: nothing was changed."""
     from alembic import command
 
-    steps = pending(path)
+    steps = pending(path, tables)
     if not steps:
         return []
     try:
@@ -104,6 +125,8 @@ def upgrade(path: str) -> list[Step]:
             config = _config()
             config.attributes['connection'] = connection
             command.upgrade(config, HEAD)
+            if tables:
+                of_modules.carry_out(connection, tables)
     except Exception as error:
         raise StorageError(f'{path}: upgrade failed, nothing is changed: {error}') from error
     return steps

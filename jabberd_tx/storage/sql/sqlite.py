@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from itertools import takewhile
 from queue import Empty, SimpleQueue
 from types import SimpleNamespace
@@ -28,6 +29,7 @@ from twisted.logger import Logger
 from jabberd_tx.base.metrics import Metrics
 from jabberd_tx.base.options import Option, Section
 from jabberd_tx.storage.migrations import make_ready
+from jabberd_tx.storage.module_tables import ModuleTables
 from jabberd_tx.storage.operations import Operation, StorageError
 from jabberd_tx.storage.sql.connection import Call, SqliteConnection
 
@@ -80,10 +82,17 @@ class SqliteStorage:
 
     log = Logger()
 
-    def __init__(self, path: str, reactor: Any, options: SimpleNamespace, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        reactor: Any,
+        options: SimpleNamespace,
+        metrics: Metrics | None = None,
+        tables: Sequence[ModuleTables] = (),
+    ) -> None:
         """`path`: the database file, made if it is not there; `options`: the values of OPTIONS; `reactor`:
-        IReactorTime and IReactorFromThreads."""
-        self.path = path
+        IReactorTime and IReactorFromThreads; `tables`: those of modules."""
+        self.path, self._tables = path, tables
         metrics = metrics or Metrics()
         self._counts = metrics.counters(
             'jabberd_storage_operations',
@@ -196,7 +205,7 @@ class SqliteStorage:
     def _work(self, started: Deferred[None]) -> None:
         from_thread = self._reactor.callFromThread
         try:
-            make_ready(self.path)
+            make_ready(self.path, self._tables)
             connection = self._open()
         except Exception as error:
             failed = error if isinstance(error, StorageError) else StorageError(f'{self.path}: {error}')
