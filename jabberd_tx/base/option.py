@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -106,14 +107,23 @@ class Option:
 class Section:
     """A table of the TOML file.  `many`: an array of tables ([[name]]), each with these options.
 
-    A dot in the name is a table in a table: 'modules.ping' is [modules.ping]."""
+    A dot in the name is a table in a table: 'modules.ping' is [modules.ping].
 
-    def __init__(self, name: str, help: str, *options: Option, many: bool = False) -> None:
-        self.name, self.help, self.options, self.many = name, help, options, many
+    rule  what must hold between options, of this section and of others: called with a function that gives the values
+          of a section; ValueError('link.credit: expected …') when it does not"""
+
+    def __init__(
+        self, name: str, help: str, *options: Option, many: bool = False, rule: Callable[[ValuesOf], None] | None = None
+    ) -> None:
+        self.name, self.help, self.options, self.many, self.rule = name, help, options, many, rule
 
     def defaults(self) -> SimpleNamespace:
         """An object with every option at its default: for tests and embedding."""
         return SimpleNamespace(**{option.name: copied(option.default) for option in self.options})
+
+
+# The values of a section, as Config.section gives them.
+ValuesOf = Callable[[Section], Any]
 
 
 def copied(value: Any) -> Any:

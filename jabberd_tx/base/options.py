@@ -143,7 +143,22 @@ def load(path: str | os.PathLike[str] | None, sections: Sequence[Section], overr
         config._values[section.name] = values
         if section.name == 'server' and hasattr(values, 'data'):
             folder = Path(values.data)
+    _keep_rules(config, label)
     return config
+
+
+def _keep_rules(config: Config, label: str) -> None:
+    """What must hold between options.  One that the file may not have stands there with its default."""
+
+    def values_of(section: Section) -> Any:
+        return config.section(section) if section in config.sections else section.defaults()
+
+    for section in config.sections:
+        if section.rule is not None:
+            try:
+                section.rule(values_of)
+            except ValueError as error:
+                raise ConfigError(f'{label}: {error}') from None
 
 
 def _values(section: Section, table: dict[str, Any], place: str, folder: Path) -> SimpleNamespace:

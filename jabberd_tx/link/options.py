@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from jabberd_tx.base.option import ValuesOf
 from jabberd_tx.base.options import Option, Section
 
 MIB = 1 << 20
+
+
+def _rule(values_of: ValuesOf) -> None:
+    """A frame of any size can be sent, and a link is not cut before it is asked whether it lives."""
+    link = values_of(OPTIONS)
+    if link.credit < link.frame_limit:
+        raise ValueError(f'link.credit: expected link.frame_limit ({link.frame_limit} bytes) or more')
+    if link.outbound_limit < 2 * link.frame_limit:
+        raise ValueError(f'link.outbound_limit: expected twice link.frame_limit ({2 * link.frame_limit} bytes) or more')
+    if link.heartbeat_timeout <= link.heartbeat:
+        raise ValueError(f'link.heartbeat_timeout: expected more than link.heartbeat ({link.heartbeat:g} s)')
 
 OPTIONS = Section(
     'link',
@@ -44,4 +56,5 @@ OPTIONS = Section(
            'connects with TLS, and checks that the certificate names the host that [link] routers has.', path=True,
            reload=True),
     Option('insecure', bool, False, 'Allow links without TLS beyond this machine.'),
+    rule=_rule,
 )  # fmt: skip

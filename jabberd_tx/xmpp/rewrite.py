@@ -23,7 +23,8 @@ class SelfContained:
     under others that are, needs no declaration.
 
     Call start, text and end in document order; then `inner` and `children` are as a Stanza's.
-    TooLong as soon as there are more than `most` characters: one long declaration may be written many times.
+    TooLong as soon as there are more than `most` bytes, with the namespaces of `children`: one long declaration may
+    be written many times.
     """
 
     def __init__(self, alike: Collection[str], most: int | None = None) -> None:
@@ -42,8 +43,11 @@ class SelfContained:
             text = f'>{text}'
             self._pending = False
         self._parts.append(text)
+        self._count(text)
+
+    def _count(self, text: str) -> None:
         if self._left is not None:
-            self._left -= len(text)
+            self._left -= len(text) if text.isascii() else len(text.encode())
             if self._left < 0:
                 raise TooLong
 
@@ -90,6 +94,7 @@ class SelfContained:
         if not self._open:
             start = self._size
             self._flush()
+            self._count(self._note[0])
             self._children.append(Child(*self._note, start, self._size))
 
     @property
@@ -110,7 +115,7 @@ def rewrite(
     header  a start tag that declares what is declared outside of the element
     xml     the whole element, known to be well-formed there
     alike   namespaces that the element's content is in without a declaration
-    most    characters of the result; TooLong beyond
+    most    bytes of the result, and of the namespaces in `children`; TooLong beyond
     """
     out = SelfContained(alike, most)
     parser = expat.ParserCreate('UTF-8', SEPARATOR, intern=None)

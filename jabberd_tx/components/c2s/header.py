@@ -12,6 +12,8 @@ from jabberd_tx.xmpp.writer import stream_header
 
 # Of what people read in stream and stanza errors.
 LANG = 'en'
+# Characters of a client's; RFC 5646 §4.4.1 has 35 for the longest that is in use.
+LONGEST_LANG = 64
 
 Problem = tuple[str, str]  # stream error condition, text
 
@@ -50,6 +52,12 @@ def check_header(
         if who is not None and sender != who.bare:
             return domain, ('invalid-from', 'not who has logged in')
     return domain, None
+
+
+def language(header: StreamOpen) -> str | None:
+    """xml:lang of the stream, which its stanzas get (§8.1.5); None where there is none, or something that is none."""
+    lang = header.attrs.get('xml:lang')
+    return lang if lang is not None and len(lang) <= LONGEST_LANG else None
 
 
 def _is_supported(version: str | None) -> bool:

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from jabberd_tx.base.option import ValuesOf
 from jabberd_tx.base.options import Option, Section
 from jabberd_tx.components.c2s.limit_options import CLIENT_STATE, CONNECTION_LIMITS, RATES
+from jabberd_tx.link import options as link
 
 _MIB = 1 << 20
+# What a frame has besides the stanza: addresses, and what is added on the way (delays, stanza ids, an error's text).
+_AROUND = 65536
+
+
+def _rule(values_of: ValuesOf) -> None:
+    """Whatever a client may send fits into a frame."""
+    clients = values_of(OPTIONS)
+    # Written anew with all its namespaces, a stanza's content may take twice as much as it came in, its attributes
+    # stay, and each child is noted.
+    least = 3 * clients.max_stanza_bytes + 32 * clients.max_children + _AROUND
+    if values_of(link.OPTIONS).frame_limit < least:
+        given = f'c2s.max_stanza_bytes is {clients.max_stanza_bytes} and c2s.max_children {clients.max_children}'
+        raise ValueError(f'link.frame_limit: expected {least} bytes or more, since {given}')
+
 
 OPTIONS = Section(
     'c2s',
@@ -145,4 +161,5 @@ OPTIONS = Section(
         low=_MIB,
         high=16384 * _MIB,
     ),
+    rule=_rule,
 )

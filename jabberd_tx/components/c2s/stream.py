@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 
 from jabberd_tx.components.c2s import features
 from jabberd_tx.components.c2s.authentication import Authenticated
-from jabberd_tx.components.c2s.header import check_header, response_header
+from jabberd_tx.components.c2s.header import check_header, language, response_header
 from jabberd_tx.components.c2s.session import Session
 from jabberd_tx.xmpp import acks, ns, sasl
 from jabberd_tx.xmpp.errors import StanzaError, error_reply, stream_error
@@ -172,7 +172,7 @@ class Login:
         if problem is not None:
             self.fail(*problem)
             return
-        self.lang = event.attrs.get('xml:lang')
+        self.lang = language(event)
         conn = self._conn
         conn.write(response_header(domain, event.attrs.get('from', '')))
         if self.jid is not None:

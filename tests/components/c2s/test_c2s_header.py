@@ -121,6 +121,18 @@ def test_each_violation_before_login_gets_a_header_then_its_error_then_the_end(
     assert site.login().jid == 'romeo@example.net/r'
 
 
+def test_a_language_that_is_none_is_not_put_on_stanzas() -> None:
+    """Every stanza of the stream gets it, so that its length is not the client's to choose."""
+    for given, kept in (('de-AT', 'de-AT'), ('x' * 64, 'x' * 64), ('x' * 65, None)):
+        site = Site()
+        client = site.connect()
+        site.run(client.login('r', **{'xml:lang': given}))
+        client.send(chat(1))
+        site.settle()
+        (stanza,) = site.sm.stanzas
+        assert stanza.attrs.get('xml:lang') == kept
+
+
 def test_a_client_may_leave_before_it_has_said_anything() -> None:
     site = Site()
     client = site.connect()
