@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp, unix
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 from zope.interface import directlyProvides, providedBy
 
@@ -148,6 +148,17 @@ class _FlushedTCP(_FlushedWrites):
         if not self.flush_due and not self.dataBuffer:
             self.flush_due = True
             self.flush.send_later(self)
+
+    def doRead(self: Any) -> Exception | None:
+        """As Twisted's, in one call."""
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except OSError as error:
+            return None if error.errno in (EAGAIN, EWOULDBLOCK) else CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
 
     def send_now(self: Any) -> Exception | None:
         """One send of all that the turn wrote.  Where there is more to it, Twisted's doWrite does it."""

@@ -13,6 +13,7 @@ with a delayed call.
 from __future__ import annotations
 
 from collections.abc import Callable
+from select import EPOLLIN
 from time import monotonic, sleep
 from typing import Any
 
@@ -89,12 +90,25 @@ class TurnPolls:
                 selectable = selectables.get(fd)
                 if selectable is not None:
                     try:
-                        reactor._doReadOrWrite(selectable, fd, event)
+                        if event == EPOLLIN:
+                            self._read(selectable)
+                        else:
+                            reactor._doReadOrWrite(selectable, fd, event)
                     except Exception:
                         self.log.failure('an event could not be dealt with')
         if turn.due:
             turn.run()
             self._left_over = turn.due
+
+    def _read(self, selectable: Any) -> None:
+        """What nearly all events are, without the questions that the others need."""
+        try:
+            why = selectable.doRead()
+        except Exception as error:
+            self.log.failure('what was read could not be dealt with')
+            why = error
+        if why:
+            self._reactor._disconnectSelectable(selectable, why, True)
 
     def _note(self) -> None:
         """A poll has found something: when may the next one be?"""

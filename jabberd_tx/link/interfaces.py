@@ -140,7 +140,7 @@ class Switch(Protocol):
     def unbind(self, port: Port, name: str) -> None: ...
 
     def route(self, port: Port, frame: Route, raw: bytes | None, size: int) -> None:
-        """`size`: what it takes off the destination's credit: len(raw); without raw, an estimate (local.weigh).
+        """`size`: what it takes off the destination's credit: len(raw); without raw, an estimate (local.WEIGHT).
 
         A frame without raw that goes to a port that is not local is encoded here, and its length counts.
         """

@@ -29,11 +29,9 @@ LOOK_AGAIN = 0.05
 MOST_CONFIRMS = 8192
 
 
-def weigh(frame: Route | Fanout) -> int:
-    """What a frame takes off the credit where nobody knows its bytes: about as much memory as it holds."""
-    payload = frame.payload
-    size = 256 + len(payload if type(payload) is bytes else payload.inner)  # type: ignore[union-attr]
-    return size + 64 * len(frame.targets) if type(frame) is Fanout else size
+# What a frame takes off the credit where nobody knows its bytes.  The inbox holds no more than a reference to it: the
+# stanza itself is in its sender's hands, whose own bounds are in bytes.
+WEIGHT = 1024
 
 
 class LocalLink:
@@ -47,11 +45,11 @@ class LocalLink:
 
     def route(self, frame: Route) -> None:
         if self.up:
-            self._route(self._port, frame, None, weigh(frame))
+            self._route(self._port, frame, None, WEIGHT)
 
     def fanout(self, frame: Fanout) -> None:
         if self.up:
-            self._fanout(self._port, frame, None, weigh(frame))
+            self._fanout(self._port, frame, None, WEIGHT)
 
 
 class LocalLinks:
@@ -75,7 +73,8 @@ class LocalLinks:
         self._inbox: list[Frame] = []
         self._batch: list[Frame] = []  # taken out of the inbox, being delivered
         self._due = False  # a delivery is on its way
-        self._owed = 0  # bytes that came and were not yet granted anew
+        self._owed = 0  # bytes that came and were not yet granted anew, which is done when they are enough
+        self._enough = max(window // 4, 1)
         self._look: IDelayedCall | None = None
         self._confirms: dict[str, Confirm] = {}
 
@@ -162,7 +161,7 @@ class LocalLinks:
         """Put a frame in the inbox."""
         kind = type(frame)
         if kind is Route or kind is Fanout:
-            self._owed += weigh(frame) if raw is None else len(raw)  # type: ignore[arg-type]
+            self._owed += WEIGHT if raw is None else len(raw)
         self._inbox.append(frame)
         if not self._due:
             self._due = True
@@ -220,7 +219,7 @@ class LocalLinks:
                     on_route(Route(*frame[:-1], stanza), link)
             except Exception:
                 self.log.failure('{node} failed at a {kind}', node=self.node, kind=type(frame).__name__)
-        if self._owed and self._look is None:
+        if self._owed >= self._enough and self._look is None:
             self._grant()
 
     def _grant(self) -> None:
