@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from jabberd_tx.components.c2s.failed_logins import FailedLogins
 from jabberd_tx.storage import accounts
 from jabberd_tx.storage.operations import Storage, StorageError
 from jabberd_tx.xmpp.jid import InvalidJid, Jid, prepare_local
@@ -64,8 +65,8 @@ class Authentication:
 
     log = Logger()
 
-    def __init__(self, storage: Storage, options: SimpleNamespace, reactor: Any) -> None:
-        self._storage = storage
+    def __init__(self, storage: Storage, options: SimpleNamespace, reactor: Any, failures: FailedLogins) -> None:
+        self._storage, self._failures = storage, failures
         self._passwords = PasswordChecks(reactor, options.password_threads, options.password_queue)
         secret = options.decoy_secret.encode() or secrets.token_bytes(32)
         self._decoy_key = hmac.digest(secret, b'jabberd-tx decoy salt', 'sha256')
@@ -76,29 +77,42 @@ class Authentication:
         return tuple(offered(secure, plain, tuple(bindings), HASHES))
 
     async def run(
-        self, mechanism: str, initial: bytes | None, domain: str, bindings: Mapping[str, bytes], ask: Ask
+        self,
+        mechanism: str,
+        initial: bytes | None,
+        domain: str,
+        bindings: Mapping[str, bytes],
+        ask: Ask,
+        address: str = '',
     ) -> Authenticated:
-        """One exchange by an offered mechanism, from the initial response on.  SaslFailure says why not."""
+        """One exchange by an offered mechanism, from the initial response on.  SaslFailure says why not.
+
+        address  what the client's counts as for failed logins; '' for nothing
+        """
         message = await ask(b'') if initial is None else initial
         if mechanism == 'PLAIN':
-            return await self._plain(message, domain)
-        return await self._scram(ScramServer(mechanism, bindings), message, domain, ask)
+            return await self._plain(message, domain, address)
+        return await self._scram(ScramServer(mechanism, bindings), message, domain, ask, address)
 
-    async def _scram(self, exchange: ScramServer, message: bytes, domain: str, ask: Ask) -> Authenticated:
+    async def _scram(
+        self, exchange: ScramServer, message: bytes, domain: str, ask: Ask, address: str
+    ) -> Authenticated:
         account = _account(exchange.first(message), domain)
-        credentials = await self._credentials(account)
-        proof = await ask(exchange.challenge(credentials, self._decoy_key, domain=domain))
-        data = exchange.final(proof)
+        async with self._failures.attempt(address, account.bare if account is not None else ''):
+            credentials = await self._credentials(account)
+            proof = await ask(exchange.challenge(credentials, self._decoy_key, domain=domain))
+            data = exchange.final(proof)
         assert account is not None  # final refuses names that have no account
         check_authzid(exchange.authzid, account.bare)
         return Authenticated(account, data)
 
-    async def _plain(self, message: bytes, domain: str) -> Authenticated:
+    async def _plain(self, message: bytes, domain: str, address: str) -> Authenticated:
         authzid, name, password = parse_plain(message)
         account = _account(name, domain)
-        credentials = await self._credentials(account)
-        if not await self._passwords.check(password, credentials) or account is None:
-            raise SaslFailure('not-authorized')
+        async with self._failures.attempt(address, account.bare if account is not None else ''):
+            credentials = await self._credentials(account)
+            if not await self._passwords.check(password, credentials) or account is None:
+                raise SaslFailure('not-authorized')
         check_authzid(authzid, account.bare)
         return Authenticated(account, None)
 

@@ -25,6 +25,38 @@ CONNECTION_LIMITS = (
     ),
 )
 
+FAILED_LOGINS = (
+    Option(
+        'failures_account',
+        int,
+        5,
+        'Failed logins of an account from one address until further ones are delayed: by a second, then two, …',
+        low=1,
+        high=1000,
+        reload=True,
+    ),
+    Option(
+        'failures_address',
+        int,
+        50,
+        'Failed logins from one address, of whatever accounts, until further ones are delayed.',
+        low=1,
+        high=100_000,
+        reload=True,
+    ),
+    Option(
+        'failures_forgiven',
+        float,
+        900.0,
+        'So many of either are forgiven in this time.',
+        unit='s',
+        low=1,
+        high=86400,
+        reload=True,
+    ),
+    Option('failures_delay', float, 15.0, 'The longest delay; 0: none.', unit='s', low=0, high=600, reload=True),
+)
+
 CLIENT_STATE = (
     Option('csi', bool, True, 'Clients may say that nobody looks at them (XEP-0352).', reload=True),
     Option(

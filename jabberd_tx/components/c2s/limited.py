@@ -11,6 +11,8 @@ LIMITS = {
     'connections': 'connections in all',
     'address-connections': 'connections from one address',
     'logins': 'connections that have not logged in',
+    'login-delay': 'logins delayed after failures',
+    'login-refused': 'logins refused after failures',
     'bytes': 'bytes a second',
     'stanzas': 'stanzas a second',
     'presences': 'changes of presence a second',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jabberd_tx.base.option import ValuesOf
 from jabberd_tx.base.options import Option, Section
-from jabberd_tx.components.c2s.limit_options import CLIENT_STATE, CONNECTION_LIMITS, RATES
+from jabberd_tx.components.c2s.limit_options import CLIENT_STATE, CONNECTION_LIMITS, FAILED_LOGINS, RATES
 from jabberd_tx.link import options as link
 
 _MIB = 1 << 20
@@ -62,6 +62,7 @@ OPTIONS = Section(
         'most_logins', int, 10000, 'Connections that have not logged in, at once.', low=10, high=1000000, reload=True
     ),
     *CONNECTION_LIMITS,
+    *FAILED_LOGINS,
     Option('password_threads', int, 2, 'PLAIN passwords that are checked at once.', low=1, high=64),
     Option('password_queue', int, 1000, 'PLAIN passwords that wait to be checked.', low=1, high=100000),
     Option(

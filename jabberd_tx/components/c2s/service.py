@@ -25,6 +25,7 @@ from jabberd_tx.components.c2s.addresses import is_loopback
 from jabberd_tx.components.c2s.admission import AdmissionGate
 from jabberd_tx.components.c2s.authentication import Authentication
 from jabberd_tx.components.c2s.connection import ClientConnection
+from jabberd_tx.components.c2s.failed_logins import FailedLogins
 from jabberd_tx.components.c2s.leaving import Leaving
 from jabberd_tx.components.c2s.limited import Limited
 from jabberd_tx.components.c2s.measures import Measures
@@ -122,7 +123,7 @@ class C2S:
         self.ports: list[IListeningPort] = []
         self.limited = Limited(metrics)
         self.admission = AdmissionGate(options, self.limited)
-        self.authentication = Authentication(storage, options, reactor)
+        self.authentication = Authentication(storage, options, reactor, FailedLogins(options, self.limited, reactor))
         self.pins = Pins(self)
         self.leaving = Leaving(self)
         self.returned = ReturnedMessages(links, reactor, options.returned_bytes)

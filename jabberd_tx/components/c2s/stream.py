@@ -225,7 +225,8 @@ class Login:
             return
         self._state = EXCHANGE
         self._conn.hold()
-        run = self.c2s.authentication.run(mechanism, initial, self.domain, self._bindings, self._ask)
+        address = self._conn.address or ''
+        run = self.c2s.authentication.run(mechanism, initial, self.domain, self._bindings, self._ask, address)
         task = Deferred.fromCoroutine(run)
         self._task = task
         task.addCallbacks(self._succeeded, self._not_authenticated, errbackArgs=(mechanism,))
