@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cbor2 import dumps, loads
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from jabberd_tx.storage.offline import DELETE_ALL
+from jabberd_tx.storage import last_activity, offline, private_xml, vcards
 from jabberd_tx.storage.operations import Run, read, write
 from jabberd_tx.storage.rosters import remove_all as remove_roster
 from jabberd_tx.storage.schema import OWNER_BYTES, accounts
@@ -26,6 +26,8 @@ SELECT_PAGE = (
 INSERT = insert(accounts)
 UPDATE = update(accounts).where(_OF_OWNER).values(verifiers=bindparam('new_verifiers'))
 DELETE = delete(accounts).where(_OF_OWNER)
+# What else goes when an account goes.
+_WITH_ACCOUNT = (offline.DELETE_ALL, private_xml.DELETE_ALL, vcards.DELETE, last_activity.DELETE)
 
 
 @read('account.credentials', cache='credentials')
@@ -76,11 +78,12 @@ def put_many(run: Run, domain: str, pairs: Sequence[tuple[str, Credentials]]) ->
     return sum([put.body(run, owner, verifiers) for owner, verifiers in pairs])
 
 
-@write('account.remove', invalidates=('credentials', 'roster'))
+@write('account.remove', invalidates=('credentials', 'roster', 'vcard', 'vcard.photo'))
 def remove(run: Run, owner: str) -> bool:
-    """Delete the account with its roster and its offline messages; False: there was no such account."""
+    """Delete the account with all that is its own (roster, offline messages …); False: there was no such account."""
     remove_roster(run, owner)
-    run(DELETE_ALL, who=owner)
+    for delete_all in _WITH_ACCOUNT:
+        run(delete_all, who=owner)
     return bool(run(DELETE, who=owner)[0][0])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, select
@@ -15,7 +16,7 @@ _OF_UID = offline.c.uid == bindparam('which')
 
 SELECT_UID = select(offline.c.position).where(_OF_OWNER, _OF_UID)
 # Locks the owner's rows where rows can be locked, so that two pushes at once don't pass the limit together.
-COUNT_FOR_PUSH = select(func.count()).select_from(offline).where(_OF_OWNER).with_for_update()
+USED = select(func.count(), func.coalesce(func.sum(offline.c.size), 0)).where(_OF_OWNER).with_for_update()
 COUNT = select(func.count()).select_from(offline).where(_OF_OWNER)
 INSERT = insert(offline)
 SELECT_PAGE = (
@@ -25,6 +26,7 @@ SELECT_PAGE = (
     .limit(bindparam('most'))
 )
 DELETE_UID = delete(offline).where(_OF_OWNER, _OF_UID)
+DELETE_EXPIRED = delete(offline).where(_OF_OWNER, offline.c.at < bindparam('before'))
 DELETE_ALL = delete(offline).where(_OF_OWNER)
 
 STORED, REPEAT, FULL = 'stored', 'repeat', 'full'
@@ -39,14 +41,39 @@ class Stored(NamedTuple):
 
 
 @write('offline.push')
-def push(run: Run, owner: str, uid: bytes, stanza: bytes, at: float, limit: int) -> str:
-    """STORED; REPEAT: that uid is there already; FULL: the owner has `limit` of them or more, nothing is changed."""
+def push(
+    run: Run,
+    owner: str,
+    uid: bytes,
+    stanza: bytes,
+    at: float,
+    limit: int,
+    limit_bytes: int = 2**63 - 1,
+    expired: float = -inf,
+) -> str:
+    """STORED; REPEAT: that uid is there already; FULL: with it the owner would have more than `limit` of them or more
+    than `limit_bytes`, nothing is changed.  Those that came before `expired` make room."""
     if run(SELECT_UID, who=owner, which=uid):
         return REPEAT
-    if run(COUNT_FOR_PUSH, who=owner)[0][0] >= limit:
+    if _is_full(run, owner, len(stanza), limit, limit_bytes) and (
+        not run(DELETE_EXPIRED, who=owner, before=expired)[0][0]
+        or _is_full(run, owner, len(stanza), limit, limit_bytes)
+    ):
         return FULL
-    run(INSERT, owner=owner, uid=uid, stanza=stanza, at=at)
+    run(INSERT, owner=owner, uid=uid, stanza=stanza, at=at, size=len(stanza))
     return STORED
+
+
+def _is_full(run: Run, owner: str, more: int, limit: int, limit_bytes: int) -> bool:
+    count, size = run(USED, who=owner)[0]
+    return bool(count >= limit or size + more > limit_bytes)
+
+
+@write('offline.expire')
+def expire(run: Run, owner: str, before: float) -> int:
+    """Delete those that came before that time; how many."""
+    gone: int = run(DELETE_EXPIRED, who=owner, before=before)[0][0]
+    return gone
 
 
 @read('offline.page')

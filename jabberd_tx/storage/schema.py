@@ -30,6 +30,8 @@ from sqlalchemy.dialects.mysql import VARBINARY
 OWNER_BYTES = 1024
 CONTACT_BYTES = 2047
 DOMAIN_BYTES = 1023
+# A name that clients give to what they keep: namespace and local name.
+NAME_BYTES = 1024
 # 16 MiB - 1: MEDIUMBLOB.  Stanzas are bounded far below it.
 BLOB_BYTES = 2**24 - 1
 
@@ -117,6 +119,7 @@ roster_removed = Table(
 )
 
 # position never comes back after its row is gone, so that `position > :after` misses none that is new.
+# size: of `stanza`, in bytes; the index has it, so that a user's sum is read from there.
 offline = Table(
     'offline',
     metadata,
@@ -125,7 +128,37 @@ offline = Table(
     Column('uid', LargeBinary(24).with_variant(VARBINARY(24), 'mysql', 'mariadb'), nullable=False),
     Column('at', Double, nullable=False),
     Column('stanza', LargeBinary(BLOB_BYTES), nullable=False),
+    Column('size', Integer, nullable=False, server_default='0'),
     UniqueConstraint('owner', 'uid'),
-    Index(None, 'owner', 'position'),
+    Index(None, 'owner', 'position', 'size'),
     sqlite_autoincrement=True,
+)
+
+# name: '{namespace}local name' of the element.
+private_xml = Table(
+    'private_xml',
+    metadata,
+    Column('owner', JidText(OWNER_BYTES), primary_key=True),
+    Column('name', JidText(NAME_BYTES), primary_key=True),
+    Column('xml', LargeBinary(BLOB_BYTES), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# photo: the SHA-1 of the photo in hexadecimal digits, or ''.
+vcards = Table(
+    'vcards',
+    metadata,
+    Column('owner', JidText(OWNER_BYTES), primary_key=True),
+    Column('xml', LargeBinary(BLOB_BYTES), nullable=False),
+    Column('photo', String(40), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+last_activity = Table(
+    'last_activity',
+    metadata,
+    Column('owner', JidText(OWNER_BYTES), primary_key=True),
+    Column('at', Double, nullable=False),
+    Column('status', Text, nullable=False),
+    sqlite_with_rowid=False,
 )

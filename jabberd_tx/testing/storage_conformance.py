@@ -6,7 +6,7 @@ class MyStorageTests(StorageConformance, TestCase):
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import DeferredList, gatherResults
 
@@ -15,12 +15,8 @@ from jabberd_tx.storage.offline import FULL, REPEAT, STORED, Stored
 from jabberd_tx.storage.operations import Storage, StorageError
 from jabberd_tx.storage.roster_versions import MOST_REMOVED
 from jabberd_tx.storage.rosters import Change, Item
+from jabberd_tx.testing.profile_conformance import ProfileConformance
 from jabberd_tx.xmpp.sasl.verifiers import Credentials, Verifier
-
-if TYPE_CHECKING:
-    from twisted.trial.unittest import TestCase as _Base
-else:
-    _Base = object
 
 JULIET, ROMEO = 'juliet@example.net', 'romeo@example.net'
 
@@ -38,7 +34,7 @@ def uid_of(number: int) -> bytes:
     return b'S' * 16 + number.to_bytes(8, 'big')
 
 
-class StorageConformance(_Base):
+class StorageConformance(ProfileConformance):
     """Mix into a twisted.trial TestCase."""
 
     storage: Storage

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
 from jabberd_tx.storage import accounts, migrations, offline, rosters
-from jabberd_tx.storage.operations import StorageError
+from jabberd_tx.storage.operations import StorageError, read
 from jabberd_tx.storage.schema import metadata
 from jabberd_tx.storage.sql.connection import Call, SqliteConnection, connect
 from jabberd_tx.storage.sql.statements import Statements
@@ -85,9 +85,9 @@ def test_statements_compile_for_mysql_with_jids_as_bytes() -> None:
     assert {name for name, _ in compiled.to_driver} >= {'where', 'after'}
     assert [(index, convert('jülia'.encode())) for index, convert in compiled.from_driver] == [(0, 'jülia')]
     assert dict(statements.get(rosters.DELETE_ITEM, ['who', 'whom']).to_driver)['whom']('é') == 'é'.encode()
-    push = statements.get(offline.INSERT, ['owner', 'uid', 'stanza', 'at'])
+    push = statements.get(offline.INSERT, ['owner', 'uid', 'stanza', 'at', 'size'])
     assert 'position' not in push.sql
-    assert 'FOR UPDATE' in statements.get(offline.COUNT_FOR_PUSH, ['who']).sql
+    assert 'FOR UPDATE' in statements.get(offline.USED, ['who']).sql
 
 
 # ---- versions
@@ -194,6 +194,29 @@ def test_rosters_from_before_versions_have_the_first_one(path: str, monkeypatch:
     assert (loaded[0], [item.jid for item in loaded[1]]) == ('first.1', ['nurse', 'romeo'])
     assert changed == []
     assert empty == ('0', [])
+
+
+def test_messages_from_before_sizes_get_theirs(path: str, monkeypatch: Any) -> None:
+    """So that they count for the limit of bytes; they are given in the same order."""
+    monkeypatch.setattr(migrations, 'HEAD', '0002')
+    monkeypatch.setattr(migrations, 'VERSIONS', migrations.VERSIONS[:2])
+    migrations.upgrade(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for number, size in ((1, 10), (2, 70_000)):
+            values = ('juliet', number.to_bytes(24, 'big'), 1.0, b'x' * size)
+            connection.execute('INSERT INTO offline (owner, uid, at, stanza) VALUES (?, ?, ?, ?)', values)
+    monkeypatch.undo()
+    migrations.upgrade(path)
+    connection = SqliteConnection(path, 'off', 1)
+    used, page = connection.transact(
+        [
+            Call(read('offline.used')(lambda run, owner: run(offline.USED, who=owner)), 'juliet', ()),
+            Call(offline.page, 'juliet', (0, 9)),
+        ]
+    )
+    connection.close()
+    assert [tuple(row) for row in used] == [(2, 70_010)]
+    assert [len(stored.stanza) for _, stored in page] == [10, 70_000]
 
 
 def test_an_upgrade_that_fails_changes_nothing(path: str, tmp_path: Path, monkeypatch: Any) -> None:
