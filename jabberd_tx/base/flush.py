@@ -149,7 +149,7 @@ class _FlushedTCP(_FlushedWrites):
             self.flush_due = True
             self.flush.send_later(self)
 
-    def doRead(self: Any) -> Exception | None:
+    def doRead(self: Any) -> Any:
         """As Twisted's, in one call."""
         try:
             data = self.socket.recv(self.bufferSize)

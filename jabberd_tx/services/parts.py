@@ -53,7 +53,7 @@ async def open_storage(process: Server, more_modules: Sequence[type[Module]] = (
     operations of `jabberd-ctl user`."""
     options = process.section(sqlite.OPTIONS)
     tables = module_tables(process.section, more_modules)
-    storage = SqliteStorage(options.path, process.reactor, options, process.metrics, tables)
+    storage = SqliteStorage(options.path, process.reactor, options, process.metrics, process.turn, tables)
     await storage.start()
     process.on_stop(_stopper(storage))
     for name, operation in account_operations(storage).items():

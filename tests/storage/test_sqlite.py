@@ -17,6 +17,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from jabberd_tx.base.metrics import Metrics
+from jabberd_tx.base.turn import Turn
 from jabberd_tx.storage import accounts, offline, rosters
 from jabberd_tx.storage.operations import Operation, Run, Storage, StorageError, read, write
 from jabberd_tx.storage.rosters import Item
@@ -188,7 +189,7 @@ class SqliteTests(StorageConformance, TestCase):
         clock = FakeTime()
         values = OPTIONS.defaults()
         values.timeout = 10.0
-        storage = SqliteStorage(self.path, clock, values)
+        storage = SqliteStorage(self.path, clock, values, turn=Turn(reactor))
         await storage.start()
         self.addCleanup(storage.stop)
         gate = await self.shut(storage)
@@ -213,7 +214,7 @@ class SqliteTests(StorageConformance, TestCase):
         clock = FakeTime()
         values = OPTIONS.defaults()
         values.queue = 3
-        storage = SqliteStorage(self.path, clock, values, metrics)
+        storage = SqliteStorage(self.path, clock, values, metrics, Turn(reactor))
         await storage.start()
         self.addCleanup(storage.stop)
         await storage.run(offline.push, JULIET, uid_of(1), b'm', 1.0, 9)

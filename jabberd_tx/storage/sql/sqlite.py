@@ -1,8 +1,9 @@
 """Storage embedded in the process: one SQLite file, one thread.
 
-Theory of operation.  `run` puts a request on a queue that the thread waits on.  The thread takes all that waits,
-up to a bound, runs it as one transaction, commits once, and hands all the results back to the reactor with one call:
-while it commits, the next group gathers.  Requests are run, and their results given, in the order they were asked.
+Theory of operation.  What one reactor turn asks for is put on a queue when the turn ends: two threads at work at once
+hinder each other more than they help.  The thread waits on the queue, takes all that is there, up to a bound, runs it
+as one transaction, commits once, and hands all the results back to the reactor with one call: while it commits, the
+next group gathers.  Requests are run, and their results given, in the order they were asked.
 
 A commit is synced to the disk by default: shared by a group it is cheap (on an SSD 0.4 ms for 32 writes, 3 µs of CPU
 more for each), and a message that was confirmed as stored survives a power failure too.  Reads wait for the commit
@@ -28,6 +29,7 @@ from twisted.logger import Logger
 
 from jabberd_tx.base.metrics import Metrics
 from jabberd_tx.base.options import Option, Section
+from jabberd_tx.base.turn import Turn
 from jabberd_tx.storage.migrations import make_ready
 from jabberd_tx.storage.module_tables import ModuleTables
 from jabberd_tx.storage.operations import Operation, StorageError
@@ -53,6 +55,8 @@ OPTIONS = Section(
 
 # Requests in one transaction: bounds how long the first of them waits for the last.
 MOST_TOGETHER = 256
+# They are handed over in slices, and no further slice is added to a transaction that has as many as one holds.
+SLICE = MOST_TOGETHER // 2
 
 
 class _Request:
@@ -88,12 +92,14 @@ class SqliteStorage:
         reactor: Any,
         options: SimpleNamespace,
         metrics: Metrics | None = None,
+        turn: Turn | None = None,
         tables: Sequence[ModuleTables] = (),
     ) -> None:
         """`path`: the database file, made if it is not there; `options`: the values of OPTIONS; `reactor`:
         IReactorTime and IReactorFromThreads; `tables`: those of modules."""
         self.path, self._tables = path, tables
         metrics = metrics or Metrics()
+        self._turn = turn or Turn(reactor)
         self._counts = metrics.counters(
             'jabberd_storage_operations',
             'Storage operations by what came of them.',
@@ -105,7 +111,8 @@ class SqliteStorage:
         )
         metrics.gauge('jabberd_storage_waiting', 'Operations asked and not answered yet.', self.waiting)
         self._reactor, self._options = reactor, options
-        self._queue: SimpleQueue[_Request | None] = SimpleQueue()
+        self._asked: list[_Request] = []  # in this turn
+        self._queue: SimpleQueue[list[_Request] | None] = SimpleQueue()
         # All that is with the thread, oldest first, given up or not: what the bound counts.
         self._pending: deque[_Request] = deque()
         self._timer: IDelayedCall | None = None
@@ -130,6 +137,7 @@ class SqliteStorage:
             return succeed(None)
         if not self._stopping:
             self._refusal = 'storage is stopped'
+            self._hand_over()
             self._queue.put(None)
         stopped: Deferred[None] = Deferred()
         self._stopping.append(stopped)
@@ -144,12 +152,19 @@ class SqliteStorage:
             return fail(StorageError(f'overloaded: {self._options.queue} operations wait'))
         request = _Request(Call(operation, owner, arguments), self._reactor.seconds())
         self._pending.append(request)
-        self._queue.put(request)
+        if not self._asked:
+            self._turn.at_end(self._hand_over)
+        self._asked.append(request)
         if self._timer is None:
             self._timer = self._reactor.callLater(self._options.timeout, self._give_up)
         deferred = request.deferred
         assert deferred is not None
         return deferred
+
+    def _hand_over(self) -> None:
+        asked, self._asked = self._asked, []
+        for at in range(0, len(asked), SLICE):
+            self._queue.put(asked[at : at + SLICE])
 
     def waiting(self) -> int:
         """Operations asked and not answered yet, for metrics."""
@@ -233,14 +248,14 @@ class SqliteStorage:
     def _gather(self) -> tuple[bool, list[_Request]]:
         """Wait for a request, take all that have come by then; False as well when it is time to stop."""
         queue = self._queue
-        request = queue.get()
+        asked = queue.get()
         requests: list[_Request] = []
         try:
-            while request is not None:
-                requests.append(request)
-                if len(requests) == MOST_TOGETHER:
+            while asked is not None:
+                requests += asked
+                if len(requests) >= SLICE:
                     return True, requests
-                request = queue.get_nowait()
+                asked = queue.get_nowait()
         except Empty:
             return True, requests
         return False, requests
