@@ -295,7 +295,7 @@ def test_the_only_sm_keeps_its_sessions_though_it_drains() -> None:
 
 def test_a_busy_sm_gets_everything_later_and_in_order_and_its_clients_wait() -> None:
     site = Site(sms=0)
-    sm = ScriptedSm(site.network.links('sm-1', window=2000))
+    sm = ScriptedSm(site.network.links('sm-1', window=8000))
     site.sms.append(sm)
     sm.congested = lambda: True  # type: ignore[method-assign]
     site.settle()
