@@ -51,6 +51,8 @@ class XmppClient(Protocol):
     jid       full JID, once bound
     handled   XEP-0198: stanzas received since <enabled/>; acked: what the server's last <a/> said
     answers   answer <r/> with <a/>
+    enabled, resumed, failed   XEP-0198's answers, once they have come; resume_id: by which the stream may be resumed
+    refusal   the condition of the last <failed/>
     closed    the connection is gone
     """
 
@@ -66,6 +68,10 @@ class XmppClient(Protocol):
         self.acked: int | None = None
         self.acks_enabled = False
         self.answers = True
+        self.enabled: Nonza | None = None
+        self.resumed: Nonza | None = None
+        self.failed: Nonza | None = None
+        self.resume_id = self.refusal = ''
         self.closed = False
         self.on_stanza: Callable[[Stanza], None] | None = None
         self._parser = StreamParser(LIMITS)
@@ -112,6 +118,11 @@ class XmppClient(Protocol):
     def _note_ack(self, event: Nonza) -> None:
         if event.name == 'enabled':
             self.handled, self.acks_enabled = 0, True
+            self.enabled, self.resume_id = event, event.attrs.get('id', '')
+        elif event.name == 'resumed':
+            self.resumed, self.acks_enabled = event, True
+        elif event.name == 'failed':
+            self.failed, self.refusal = event, event.children[0].name
         elif event.name == 'a':
             self.acked = int(event.attrs['h'])
         elif event.name == 'r' and self.answers:
@@ -275,12 +286,34 @@ class XmppClient(Protocol):
         self.jid = answer.inner.decode().partition('<jid>')[2].partition('</jid>')[0]
         return self.jid
 
-    async def enable_acks(self) -> None:
-        """XEP-0198, without resumption."""
-        self.send(f"<enable xmlns='{ns.ACKS}'/>")
+    async def enable_acks(self, resume: bool = False, max: str = '') -> None:
+        """XEP-0198; `resume`: so that the stream may be resumed, for `max` seconds."""
+        wish = f" resume='true' max='{max}'" if max else " resume='true'" if resume else ''
+        self.send(f"<enable xmlns='{ns.ACKS}'{wish}/>")
         answer = await self.nonza('enabled', 'failed')
         if answer.name != 'enabled':
             raise Refused(answer.inner.decode())
+
+    async def login_to_resume(
+        self, before: XmppClient, h: int | None = None, mechanism: str = 'PLAIN', previd: str = '', attrs: str = ''
+    ) -> None:
+        """Log in, and ask to resume the stream of another client of this user; this one goes on as that one.
+
+        h: by default what that one has handled; attrs: of <resume/> instead.  Refused with the condition.
+        """
+        await self.open()
+        await self.authenticate(mechanism)
+        await self.open()
+        self.jid, self.resume_id = before.jid, before.resume_id
+        self.handled = before.handled if h is None else h
+        attrs = attrs or f"previd='{previd or before.resume_id}' h='{self.handled}'"
+        self.send(f"<resume xmlns='{ns.ACKS}' {attrs}/>")
+        try:
+            answer = await self.nonza('resumed', 'failed')
+        except Closed as error:
+            raise Refused(str(error)) from None
+        if answer.name != 'resumed':
+            raise Refused(self.refusal)
 
     async def login(self, resource: str = '', mechanism: str = 'SCRAM-SHA-1', acks: bool = False, **attrs: str) -> str:
         """All of it, on a stream that needs no TLS any more: the full JID."""

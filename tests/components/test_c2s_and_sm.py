@@ -1,7 +1,8 @@
 """c2s, routers and sms together on one clock: whatever comes and goes, no message is lost, doubled or reordered.
 
 Two users chat over stream-managed streams.  Links are cut and mended, routers and sms killed and started, c2s nodes
-leave, clients vanish and come back.  At the end everything becomes quiet, everybody is online, and the checker counts.
+leave, clients vanish and come back, with their stream or with a new one.  At the end everything becomes quiet,
+everybody is online, and the checker counts.
 
 With several sms one link at a time is cut.  Were more missing, an sm could believe that a c2s is gone which another one
 sees: what leases in the session store are for (docs/delivery.md).  One sm alone stands any number of cuts.
@@ -26,7 +27,7 @@ from jabberd_tx.storage import accounts
 from jabberd_tx.storage.sessions.memory import MemorySessions
 from jabberd_tx.testing import memory_transport
 from jabberd_tx.testing.checker import Checker
-from jabberd_tx.testing.client import XmppClient, run
+from jabberd_tx.testing.client import Refused, XmppClient, run
 from jabberd_tx.testing.network import Network
 from jabberd_tx.testing.storage import ImmediateStorage
 from jabberd_tx.xmpp.stanza import Stanza
@@ -122,12 +123,14 @@ class Person:
         if self.client is not None and not self.client.closed or not trial.cluster.c2ss:
             return
         self.note_acked()
-        c2s = trial.random.choice(list(trial.cluster.c2ss.values()))[0]
-        client = XmppClient(f'{self.user}@{DOMAIN}', PASSWORD)
-        memory_transport.connect(trial.cluster.clock, client, ClientFactory(c2s, False).buildProtocol(None))  # type: ignore[arg-type]
-        self.client = None
+        before, self.client = self.client, None
+        if before is not None and before.resume_id and trial.random.random() < 0.8:
+            self.resume(before)
+            return
+        client = self.connect()
         try:
-            run(trial.cluster.network, client.login('x', 'PLAIN', acks=True))
+            run(trial.cluster.network, client.login('x', 'PLAIN'))
+            run(trial.cluster.network, client.enable_acks(resume=trial.random.random() < 0.8))
         except Exception:  # no sm, no link, a c2s that is leaving: another time
             client.drop()
             trial.cluster.network.settle()
@@ -139,6 +142,38 @@ class Person:
         client.on_stanza = lambda stanza: self.got(stream, stanza)
         client.send('<presence/>')
         trial.cluster.network.settle()
+
+    def connect(self) -> XmppClient:
+        c2s = self.trial.random.choice(list(self.trial.cluster.c2ss.values()))[0]
+        client = XmppClient(f'{self.user}@{DOMAIN}', PASSWORD)
+        memory_transport.connect(self.trial.cluster.clock, client, ClientFactory(c2s, False).buildProtocol(None))  # type: ignore[arg-type]
+        return client
+
+    def resume(self, before: XmppClient) -> None:
+        """Go on with that stream, on any c2s; if that can't be, begin a new one the next time."""
+        client, stream = self.connect(), self.stream
+        client.on_stanza = lambda stanza: self.got(stream, stanza)
+        try:
+            run(self.trial.cluster.network, client.login_to_resume(before))
+        except Refused:
+            client.drop()
+            self.trial.cluster.network.settle()
+            return
+        except Exception:  # an sm, or a link, is missing
+            client.drop()
+            self.trial.cluster.network.settle()
+            self.client = client
+            return
+        assert client.resumed is not None
+        self.client = client
+        self.trial.resumed += 1
+        handled = client.acked = int(client.resumed.attrs['h'])
+        if not handled:
+            client.send('<presence/>')
+        for number in range(max(handled, 1), self.sent + 1):
+            self.send_message(number)
+        client.ask()
+        self.trial.cluster.network.settle()
 
     def got(self, stream: str, stanza: Stanza) -> None:
         if stanza.name == 'message':
@@ -154,11 +189,15 @@ class Person:
             return
         for _ in range(count):
             self.sent += 1
-            self.client.send(
-                f"<message type='chat' to='{self.peer}@{DOMAIN}' id='{self.stream}/{self.sent}'>"
-                f'<body>{self.sent}</body></message>'
-            )
+            self.send_message(self.sent)
         self.client.ask()
+
+    def send_message(self, number: int) -> None:
+        assert self.client is not None
+        self.client.send(
+            f"<message type='chat' to='{self.peer}@{DOMAIN}' id='{self.stream}/{number}'>"
+            f'<body>{number}</body></message>'
+        )
 
     def note_acked(self) -> None:
         """What the last stream was told to be accepted."""
@@ -182,6 +221,7 @@ class Trial:
         for person in self.people:
             person.come()
         self.leaving: list[Deferred[None]] = []
+        self.resumed = 0
 
     def do(self, what: str) -> None:
         cluster, rng = self.cluster, self.random

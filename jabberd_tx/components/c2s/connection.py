@@ -190,7 +190,7 @@ class ClientConnection:
         if login is not None:
             login.lost()
         if session is not None:
-            session.end()
+            session.lost()
 
     # ---- the transport asks for less, or more
 
@@ -286,6 +286,10 @@ class ClientConnection:
         self.login = None
         self.session = session
         self.transport.registerProducer(self, True)
+
+    def abort(self) -> None:
+        """Be rid of it."""
+        self.transport.abortConnection()
 
     def cool(self) -> bool:
         """Called once a second while hot: whether it still is.  Else the parser is dropped."""

@@ -14,7 +14,7 @@ KINDS = ('message', 'presence', 'iq')
 
 
 class Measures:
-    """received, sent: stanzas by kind; logins: by outcome; client_state: what is held."""
+    """received, sent: stanzas by kind; logins, resumptions: by outcome; client_state: what is held."""
 
     def __init__(self, metrics: Metrics, c2s: C2S) -> None:
         self.received: Counters = metrics.counters(
@@ -25,6 +25,10 @@ class Measures:
         self.client_state = StateMeasures(metrics)
         self._login_seconds = metrics.histogram('jabberd_c2s_login_seconds', 'From connection to bound resource.')
         metrics.gauge('jabberd_c2s_streams', 'Streams with a resource.', lambda: c2s.streams)
+        self.resumptions: Counters = metrics.counters(
+            'jabberd_c2s_resumptions', 'Wishes to resume a stream.', 'outcome', ('here', 'moved', 'failed')
+        )
+        metrics.gauge('jabberd_c2s_away', 'Sessions that wait for their client.', lambda: len(c2s.resumable.away))
         metrics.gauge('jabberd_c2s_logins_under_way', 'Connections without one.', lambda: len(c2s.logins))
         metrics.gauge('jabberd_c2s_unconfirmed', 'Stanzas from clients that are not confirmed.', c2s.count_unconfirmed)
         metrics.gauge('jabberd_c2s_returned', 'Messages on their way back to an sm.', lambda: len(c2s.returned))

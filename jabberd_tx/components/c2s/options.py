@@ -5,6 +5,7 @@ from __future__ import annotations
 from jabberd_tx.base.option import ValuesOf
 from jabberd_tx.base.options import Option, Section
 from jabberd_tx.components.c2s.limit_options import CLIENT_STATE, CONNECTION_LIMITS, FAILED_LOGINS, RATES
+from jabberd_tx.components.c2s.resumption_options import RESUMPTION
 from jabberd_tx.link import options as link
 
 _MIB = 1 << 20
@@ -133,6 +134,7 @@ OPTIONS = Section(
         high=86400,
     ),
     *CLIENT_STATE,
+    *RESUMPTION,
     # ---- ends
     Option('close_timeout', float, 3.0, 'How long a client has to close its side.', unit='s', low=0.1, high=60),
     Option(

@@ -4,7 +4,8 @@ A delivery is confirmed to its sm when the client's copy is safe with us: with a
 without when it is written to the connection.  Two queues, each with a bound; past it the stream is closed:
 
     backlog   while the connection is congested (the transport says so): bytes, and without acks the frame to confirm
-    unacked   with acks: what the client has not acked; its messages go back to an sm when the stream ends
+    unacked   with acks: what the client has not acked; sent again when it resumes the stream, and when the stream is
+              over its messages go back to an sm
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jabberd_tx.base.replay import ReplayWindow
 from jabberd_tx.components.c2s.held_back import HeldBack, holds
-from jabberd_tx.link.frames import NO_SESSION, REPEAT, Fanout, Route
+from jabberd_tx.link.frames import BUSY, NO_SESSION, REPEAT, Fanout, Route
 from jabberd_tx.xmpp.acks import REQUEST, Acks, AcksError, parse_h
 from jabberd_tx.xmpp.events import Nonza
 from jabberd_tx.xmpp.stanza import Stanza
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from jabberd_tx.components.c2s.service import C2S
     from jabberd_tx.link.interfaces import Link
 
-# A message that may have to go back (None for what is not worth it), and the size of what was sent for it.
-Unacked = tuple[Route | None, int]
+# A message or IQ that may have to go back (None for what is not worth it), and what was sent for it.
+Unacked = tuple[Route | None, bytes]
 # Bytes, and what to confirm once they are written: nothing, or a frame and the link that it came on.
 Waiting = tuple[bytes, Route | None, 'Link | None']
 
@@ -82,7 +83,7 @@ class Outbox:
         data = to_xml(stanza)
         if self.acks is not None:
             links.confirm(frame.source, frame.uid, link)
-            self._send_acked(data, frame if stanza.name == 'message' else None)
+            self._send_acked(data, frame if stanza.name != 'presence' else None)
         elif self._congested:
             self._wait(data, frame, link)
         else:
@@ -212,7 +213,7 @@ class Outbox:
     def _send_acked(self, data: bytes, frame: Route | None) -> None:
         acks, options, size = self.acks, self.c2s.options, len(data)
         assert acks is not None
-        acks.sent((frame, size))
+        acks.sent((frame, data))
         self._unacked_bytes += size
         self._unasked_bytes += size
         self._unasked += 1
@@ -253,25 +254,47 @@ class Outbox:
         acks = self.acks
         if acks is None:
             raise AcksError('policy-violation', 'acks are not enabled')
-        for _, size in acks.acked(parse_h(ack)):
-            self._unacked_bytes -= size
+        for _, data in acks.acked(parse_h(ack)):
+            self._unacked_bytes -= len(data)
         self.asked_at = 0
 
     # ---- the end
 
+    def switch(self, transport: Any) -> None:
+        """Another transport takes the place of this one, from which nothing more comes: what waits for it is dropped.
+
+        With acks that is in `unacked` as well; what came before they were enabled is bounced, to be sent once more.
+        """
+        self.transport = transport
+        self._drop_backlog(BUSY)
+
+    def _drop_backlog(self, reason: str) -> None:
+        backlog, self._backlog = self._backlog, None
+        for _, frame, link in backlog or ():
+            if frame is not None:
+                self.c2s.links.bounce(frame, reason, via=link)
+        self._congested = False
+        self._backlog_bytes = self._unasked = self._unasked_bytes = 0
+        self.asked_at = self.congested_at = 0
+
+    def send_again(self) -> None:
+        """Everything that is not acked, on a transport that has had nothing of it, and a wish for an ack."""
+        acks = self.acks
+        if acks is not None and acks.unacked:
+            # All of it is within bounds already: none of it waits in the backlog.
+            for _, data in acks.unacked:
+                self.transport.write(data)
+            self.probe()
+
     def let_go(self) -> list[Route]:
-        """The stream is over: what was not written is bounced; the messages that were not acked or not sent, oldest
+        """The stream is over: what was not written is bounced; what was not acked, or not sent, and may go back, oldest
         first."""
         self.transport = None
-        links = self.c2s.links
-        for _, frame, link in self._backlog or ():
-            if frame is not None:
-                links.bounce(frame, NO_SESSION, via=link)
+        self._drop_backlog(NO_SESSION)
         acks, self.acks = self.acks, None
         held, self.held = self.held, None
-        self._backlog = self._passed_on = self._passed_on_before = None
-        self._backlog_bytes = self._unacked_bytes = self._unasked = self._unasked_bytes = 0
-        self.asked_at = self.congested_at = 0
+        self._passed_on = self._passed_on_before = None
+        self._unacked_bytes = 0
         unacked = [frame for frame, _ in acks.unacked if frame is not None] if acks is not None else []
         return [*unacked, *held.frames] if held is not None else unacked
 

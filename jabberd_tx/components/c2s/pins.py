@@ -26,7 +26,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from jabberd_tx.base.backoff import Backoff
-from jabberd_tx.components.c2s.session import ATTACHING, HOPS, LIVE, STARTING, Session
+from jabberd_tx.components.c2s.returned import HOPS
+from jabberd_tx.components.c2s.session import ATTACHING, LIVE, STARTING, Session
 from jabberd_tx.components.c2s.sm_node import SmNode
 from jabberd_tx.link import session as vocabulary
 from jabberd_tx.link.frames import BUSY, CLIENT, NO_LINK, REPEAT, Bounce, Route, uid_number

@@ -1,4 +1,4 @@
-"""Messages that were queued for clients who never acked them, on their way back to an sm.
+"""Messages that were queued for clients who never acked them, on their way back to an sm; and errors for such IQs.
 
 They are kept, stream or no stream, until an sm has confirmed them: it has stored them, or sent them to another
 resource.  All of them carry REPEAT, so that sending one twice does no harm.
@@ -13,14 +13,31 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from jabberd_tx.base.backoff import Backoff
-from jabberd_tx.link.frames import Route
+from jabberd_tx.link.frames import REPEAT, RETURNED, Route
+from jabberd_tx.xmpp.errors import error_reply
 from jabberd_tx.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.session import Session
     from jabberd_tx.link.interfaces import Links
 
+# How many routers and clustering components a frame may pass.
+HOPS = 8
 # Frames that are sent again in one turn.
 SLICE = 200
+
+
+def give_back(session: Session, frame: Route) -> None:
+    """What the client of a session did not ack goes back to an sm: a message as it is, a request as an error."""
+    payload = frame.payload
+    stanza = Stanza.unpack(payload) if isinstance(payload, bytes) else payload
+    if stanza.name == 'iq':
+        sender = stanza.attrs.get('from', session.bare)
+        if stanza.attrs.get('type') not in ('get', 'set') or sender in (session.bare, session.domain):
+            return  # nobody waits for an answer
+        payload = error_reply(stanza, 'service-unavailable')
+    flags, c2s = RETURNED | REPEAT, session.c2s
+    c2s.returned.add(Route(session.domain, session.bare, c2s.node, session.epoch, frame.uid, HOPS, flags, payload))
 
 
 class ReturnedMessages:

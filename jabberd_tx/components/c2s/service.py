@@ -31,6 +31,7 @@ from jabberd_tx.components.c2s.limited import Limited
 from jabberd_tx.components.c2s.measures import Measures
 from jabberd_tx.components.c2s.options import OPTIONS
 from jabberd_tx.components.c2s.pins import Pins
+from jabberd_tx.components.c2s.resumption import ResumableStreams
 from jabberd_tx.components.c2s.returned import ReturnedMessages
 from jabberd_tx.components.c2s.session import STARTING
 from jabberd_tx.components.c2s.session_frames import take_session_frame
@@ -126,6 +127,7 @@ class C2S:
         self.authentication = Authentication(storage, options, reactor, FailedLogins(options, self.limited, reactor))
         self.pins = Pins(self)
         self.leaving = Leaving(self)
+        self.resumable = ResumableStreams(self)
         self.returned = ReturnedMessages(links, reactor, options.returned_bytes)
         self.measures = Measures(metrics, self)
         self._sweep = Sweep(self)
@@ -229,6 +231,8 @@ class C2S:
         """Nothing more is to be said about it."""
         self.sessions.pop(session.stream, None)
         self.pins.forget(session)
+        if session.resumption is not None:
+            self.resumable.remember(session)
 
     def status(self) -> dict[str, Any]:
         """For an operator."""
@@ -239,6 +243,7 @@ class C2S:
             'streams': self.streams,
             'logins': len(self.logins),
             'closing': len(self.closing),
+            'away': len(self.resumable.away),
             'pins': dict(Counter([session.pin.node for session in sessions])),
             'sessions_waiting': len([session for session in sessions if session.link is None]),
             'sessions_over': len([session for session in sessions if session.conn is None]),

@@ -19,9 +19,10 @@ from jabberd_tx.components.c2s.client_iq import IQ_TYPES, Asked, ClientIqs, is_s
 from jabberd_tx.components.c2s.held_back import take_client_state
 from jabberd_tx.components.c2s.outbox import Outbox
 from jabberd_tx.components.c2s.rates import LOT_IQS, LOT_STANZAS
+from jabberd_tx.components.c2s.returned import HOPS, give_back
 from jabberd_tx.components.c2s.sm_node import NOWHERE, SmNode
 from jabberd_tx.link import session as vocabulary
-from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Route
+from jabberd_tx.link.frames import CLIENT, Route
 from jabberd_tx.xmpp import acks, ns
 from jabberd_tx.xmpp.errors import error_reply, may_reply, stream_error
 from jabberd_tx.xmpp.events import Nonza, StreamClose, Violation
@@ -30,12 +31,12 @@ from jabberd_tx.xmpp.parser import Event
 from jabberd_tx.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.away import Away
     from jabberd_tx.components.c2s.connection import ClientConnection
+    from jabberd_tx.components.c2s.resumption import Resumption
     from jabberd_tx.components.c2s.service import C2S
     from jabberd_tx.link.interfaces import Link
 
-# How many routers and clustering components a frame may pass.
-HOPS = 8
 # Stanzas up to this size are bounded by their number alone.
 SMALL = 512
 
@@ -52,7 +53,8 @@ STARTING, ATTACHING, LIVE = Phase
 class Session(Outbox):
     """See the module's text.
 
-    conn         the client's connection; None when the stream is over, since the tick `ended_at`
+    conn         the client's connection, or what stands in for it while the client is away; None when the stream is
+                 over, since the tick `ended_at`
     jid, bare, domain   the full JID (the bare one until the sm has given it), and its parts, prepared
     lang         xml:lang of the stream, or None
     number       of the client's last stanza
@@ -64,21 +66,22 @@ class Session(Outbox):
     asked_over   the link that start or attach was sent over; of a live session, one that has no way to the pin
     queued       in the queue of pins.py
     full         the connection is held until there is room
-    owed         a number that the client asked an ack for and was not told of
+    owed         a number that the client asked an ack for and was not told of, or that a resumption waits for
     presence     the last broadcast presence, packed; b'' while unavailable
     iqs          IQs that wait for an answer; iq_count: how many there were in all
     resource     that the client wants, while STARTING
+    resumption   once the client may resume the stream
     """
 
     __slots__ = (
         'asked_over', 'bare', 'big', 'big_bytes', 'conn', 'domain', 'ended_at', 'epoch', 'floor', 'full',
         'generation', 'iq_count', 'iqs', 'jid', 'lang', 'link', 'number', 'owed', 'phase', 'pin', 'presence', 'queued',
-        'resource', 'since', 'unconfirmed',
+        'resource', 'resumption', 'since', 'unconfirmed',
     )  # fmt: skip
 
     def __init__(self, c2s: C2S, conn: ClientConnection, who: Jid, resource: str, lang: str | None) -> None:
         super().__init__(c2s, conn.transport, secrets.token_bytes(16))
-        self.conn: ClientConnection | None = conn
+        self.conn: ClientConnection | Away | None = conn
         self.jid = self.bare = who.bare
         self.domain = who.domain
         self.resource = resource
@@ -101,6 +104,7 @@ class Session(Outbox):
         self.presence = b''
         self.iqs: ClientIqs | None = None
         self.iq_count = 0
+        self.resumption: Resumption | None = None
 
     # ---- from the client
 
@@ -246,11 +250,8 @@ class Session(Outbox):
             except acks.AcksError as error:
                 self._end_with(error.to_xml(), error.condition, error.text)
         elif name == 'enable' and counters is None:
-            self.acks = acks.Acks(self.number)
-            self.write(acks.ENABLED)
-        elif name == 'resume':
-            self.write(acks.failed('feature-not-implemented'))
-        elif name in ('r', 'a', 'enable'):
+            self.write(self.c2s.resumable.enable(self, event))
+        elif name in ('r', 'a', 'enable', 'resume'):
             self.write(acks.failed('unexpected-request'))
         else:
             self.fail('unsupported-stanza-type', 'not expected here')
@@ -266,6 +267,8 @@ class Session(Outbox):
         if self.acks is not None:
             self.owed = 0
             self.write(self.acks.answer(self.floor - 1))
+            if self.resumption is not None:
+                self.resumption.all_confirmed()
 
     # ---- from the sm
 
@@ -356,6 +359,11 @@ class Session(Outbox):
         if conn is not None:
             conn.close()
 
+    def lost(self) -> None:
+        """The connection is gone."""
+        if self.resumption is None or not self.c2s.resumable.put_away(self):
+            self.end()
+
     def end(self) -> None:
         """The stream is over, or about to be closed: say so to the sm, give back what the client did not ack."""
         conn, self.conn = self.conn, None
@@ -363,8 +371,10 @@ class Session(Outbox):
             return
         c2s = self.c2s
         # Before the end: the user's next session gets its messages after these.
-        for message in self.let_go():
-            self.give_back(message)
+        if self.resumption is not None:
+            c2s.resumable.ended(self)
+        for frame in self.let_go():
+            self.give_back(frame)
         self.full = False
         self.iqs = None
         self.ended_at = c2s.tick
@@ -377,11 +387,9 @@ class Session(Outbox):
         c2s.ended(self)
         c2s.pins.send(self, frame)
 
-    def give_back(self, message: Route) -> None:
-        """A message that the client did not ack goes back to an sm."""
-        uid, payload = message.uid, message.payload
-        flags = RETURNED | REPEAT
-        self.c2s.returned.add(Route(self.domain, self.bare, self.c2s.node, self.epoch, uid, HOPS, flags, payload))
+    def give_back(self, frame: Route) -> None:
+        """What the client did not ack goes back to an sm."""
+        give_back(self, frame)
 
     def cool(self) -> None:
         """The client has become quiet: give back what only a busy one needs."""

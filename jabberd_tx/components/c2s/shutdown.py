@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from jabberd_tx.xmpp.errors import stream_error
 
 if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.away import Away
     from jabberd_tx.components.c2s.connection import ClientConnection
     from jabberd_tx.components.c2s.service import C2S
 
@@ -69,7 +70,7 @@ async def shut_down(c2s: C2S) -> None:
 
 
 async def _hear_acks(c2s: C2S) -> None:
-    asked = [session for session in c2s.live() if session.acks is not None]
+    asked = [session for session in c2s.live() if session.acks is not None and session not in c2s.resumable.away]
     for session in asked:
         session.last_ack()
         if session.acks is not None and session.acks.unacked:
@@ -79,10 +80,10 @@ async def _hear_acks(c2s: C2S) -> None:
     await _until(c2s, lambda: not any(session.acks is not None and session.acks.unacked for session in asked), FOR_ACKS)
 
 
-async def _end_sessions(c2s: C2S) -> list[ClientConnection]:
+async def _end_sessions(c2s: C2S) -> list[ClientConnection | Away]:
     """The connections, which are still open."""
     sessions = [session for session in c2s.sessions.values() if session.conn is not None]
-    clients = []
+    clients: list[ClientConnection | Away] = []
     for at in range(0, len(sessions), SLICE):
         for session in sessions[at : at + SLICE]:
             if session.conn is not None:

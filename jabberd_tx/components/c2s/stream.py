@@ -8,6 +8,7 @@ Theory of operation.  A login sees the events of the parser, one by one, and is 
                 <auth/>                                     EXCHANGE
     EXCHANGE    <response/> or <abort/>                     success: a new stream, HEADER; failure: CHOICE
     BINDING     IQ set with <bind/>                         the sm is asked: STARTING
+                <resume/> (XEP-0198)                        the earlier session is looked for: STARTING
     STARTING    the sm                                      the session takes over; or it is refused: BINDING
     OVER        nothing: the stream has ended
 
@@ -29,6 +30,8 @@ from twisted.python.failure import Failure
 from jabberd_tx.components.c2s import features
 from jabberd_tx.components.c2s.authentication import Authenticated
 from jabberd_tx.components.c2s.header import check_header, language, response_header
+from jabberd_tx.components.c2s.resuming import resume, resumed, wake
+from jabberd_tx.components.c2s.resumption import NotResumed
 from jabberd_tx.components.c2s.session import Session
 from jabberd_tx.xmpp import acks, ns, sasl
 from jabberd_tx.xmpp.errors import StanzaError, error_reply, stream_error
@@ -62,7 +65,7 @@ TABLE = {
     (BINDING, 'stanza'): '_bind',
     (BINDING, f'{ns.TLS} starttls'): '_refuse_tls',
     (BINDING, f'{ns.ACKS} enable'): '_refuse_acks',
-    (BINDING, f'{ns.ACKS} resume'): '_refuse_resumption',
+    (BINDING, f'{ns.ACKS} resume'): '_resume',
 }
 
 
@@ -358,5 +361,34 @@ class Login:
     def _refuse_acks(self, event: Nonza) -> None:
         self._conn.write(acks.failed('unexpected-request'))
 
-    def _refuse_resumption(self, event: Nonza) -> None:
-        self._conn.write(acks.failed('feature-not-implemented'))
+    # ---- resumption
+
+    def _resume(self, event: Nonza) -> None:
+        assert self.jid is not None
+        self._state = STARTING
+        self._conn.hold()
+        self._task = Deferred.fromCoroutine(resume(self.c2s, self.jid, event))
+        self._task.addCallbacks(self._resumed, self._not_resumed, callbackArgs=(event,)).addErrback(self._broken)
+
+    def _resumed(self, session: Session, event: Nonza) -> None:
+        conn = self._conn
+        self._task = None
+        self._state = OVER
+        self.c2s.logins.discard(self)
+        self.c2s.measures.logged_in(self.c2s.reactor.seconds() - self._since)
+        conn.write(resumed(session, event))
+        wake(session, conn)
+
+    def _not_resumed(self, failure: Failure) -> None:
+        if self._state is OVER:
+            return  # cancelled by `lost`
+        self._task = None
+        failure.trap(NotResumed, acks.AcksError)
+        if isinstance(failure.value, acks.AcksError):
+            self.lost()
+            self._conn.close(failure.value.to_xml())
+            return
+        assert isinstance(failure.value, NotResumed)
+        self._conn.write(failure.value.to_xml())
+        self._state = BINDING
+        self._conn.proceed()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
+from jabberd_tx.components.c2s.away import Away
+
 if TYPE_CHECKING:
     from jabberd_tx.components.c2s.service import C2S
     from jabberd_tx.components.c2s.session import Session
@@ -41,6 +43,7 @@ class Sweep:
         for conn in [conn for conn in c2s.closing if conn.closing <= tick]:
             conn.transport.abortConnection()
         c2s.leaving.expire(tick)
+        c2s.resumable.tick(tick)
         unasked, c2s.unasked = c2s.unasked, []
         for outbox in unasked:
             outbox.ask()
@@ -79,17 +82,17 @@ class Sweep:
     def _look_at(self, session: Session, tick: int) -> None:
         c2s, conn, options = self._c2s, session.conn, self._c2s.options
         c2s.pins.look_at(session)
-        if conn is None or conn.session is not session:
+        if conn is None or conn.session is not session or isinstance(conn, Away):
             return
         held = session.held
         if held is not None and len(held) and tick - held.since > options.csi_seconds:
             session.send_held('old')
         silent = tick - conn.last
         if session.congested_at and tick - session.congested_at > options.write_timeout:
-            session.fail('connection-timeout', 'the client does not read')
-            conn.transport.abortConnection()
+            c2s.resumable.cut(session, 'connection-timeout', 'the client does not read')
+            conn.abort()
         elif session.asked_at and min(silent, tick - session.asked_at) > options.ack_timeout:
-            session.fail('connection-timeout', 'the client does not answer')
+            c2s.resumable.cut(session, 'connection-timeout', 'the client does not answer')
         elif options.idle_timeout and silent > options.idle_timeout:
             if session.acks is None:
                 # No answer, but TCP finds out whether the client is there.

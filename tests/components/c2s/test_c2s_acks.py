@@ -93,15 +93,6 @@ def test_acks_that_were_not_enabled_are_refused(words: str) -> None:
     assert site.run(client.nonza('failed')).children[0].name == 'unexpected-request'
 
 
-def test_resumption_is_not_implemented() -> None:
-    site = Site()
-    client = site.login()
-    client.send(f"<enable xmlns='{ns.ACKS}' resume='true'/>")
-    assert 'resume' not in site.run(client.nonza('enabled')).attrs
-    client.send(f"<resume xmlns='{ns.ACKS}' h='1' previd='x'/>")
-    assert site.run(client.nonza('failed')).children[0].name == 'feature-not-implemented'
-
-
 def test_a_client_that_acks_too_much_is_told_so() -> None:
     site = Site()
     client = site.login(acks=True)

@@ -159,7 +159,7 @@ def test_starttls_after_login_is_a_failure() -> None:
     assert client.closed
 
 
-@pytest.mark.parametrize('words, condition', [('enable', 'unexpected-request'), ('resume', 'feature-not-implemented')])
+@pytest.mark.parametrize('words, condition', [('enable', 'unexpected-request'), ('resume', 'item-not-found')])
 def test_acks_before_binding_are_refused_and_do_no_harm(words: str, condition: str) -> None:
     site = Site()
     client = authenticated(site)

@@ -1,0 +1,40 @@
+"""What a session has in place of a connection while its client is away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.session import Session
+
+
+class Away:
+    """Connection and transport in one, and nobody at the other end: what is written is in the session's `unacked`.
+
+    session  whose place it keeps
+    until    the tick when the session is over, unless the client has come back
+    """
+
+    __slots__ = ('session', 'until')
+    login = None
+
+    def __init__(self, session: Session, until: int) -> None:
+        self.session, self.until = session, until
+
+    def write(self, data: bytes) -> None:
+        """Sent when the client is back."""
+
+    def hold(self) -> None:
+        """Nothing comes anyway."""
+
+    def proceed(self) -> None:
+        """Nothing was held."""
+
+    def hear_only_acks(self) -> None:
+        """There will be none."""
+
+    def close(self, last: bytes = b'') -> None:
+        """There is nobody to tell."""
+
+    def abort(self) -> None:
+        """Likewise."""

@@ -1,0 +1,216 @@
+"""Streams that their clients may resume after a loss of the connection (XEP-0198 §5), as far as one worker goes.
+
+Theory of operation.  <enable resume='true'/> gives a session a Resumption, and the client an id: a key, made from the
+stream id, by which the session is found, and a secret.  When the connection is lost the session stays as it is; an
+Away takes the place of the connection.  The session manager notices nothing: stanzas for the client are confirmed
+and wait in `unacked`, within its bounds.  Then one of these:
+
+    the client resumes in time    the new connection takes Away's place (resuming.py)
+    it does not, or too much waits, or the sm or a shutdown ends the session
+                                  the session ends as any other: what was not acked goes back to an sm, once
+    the client ends the stream    likewise, at once: a stream that was closed is not resumed (§7)
+
+The id of a stream that is over is remembered for a while with the number of stanzas that were handled, so that the
+client can be told (§5).
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import deque
+from hashlib import blake2b
+from hmac import compare_digest
+from secrets import token_bytes
+from typing import TYPE_CHECKING, NamedTuple
+
+from twisted.internet.defer import Deferred
+
+from jabberd_tx.components.c2s.away import Away
+from jabberd_tx.xmpp import acks
+from jabberd_tx.xmpp.errors import stream_error
+from jabberd_tx.xmpp.events import Nonza
+
+if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.service import C2S
+    from jabberd_tx.components.c2s.session import Session
+
+# Streams that are over of which it is remembered how far they went.
+MOST_FORMER = 10_000
+# Sessions whose time is over that are ended in one turn.
+SLICE = 100
+
+
+class NotResumed(Exception):
+    """Why a stream is not resumed: a stanza error condition; h: what was handled of it, where that is known."""
+
+    def __init__(self, condition: str, h: int | None = None) -> None:
+        super().__init__(condition, h)
+        self.condition, self.h = condition, h
+
+    def to_xml(self) -> bytes:
+        """<failed/>."""
+        return acks.failed(self.condition, self.h)
+
+
+class StreamId(NamedTuple):
+    """What clients see as one opaque text."""
+
+    key: bytes
+    secret: bytes
+
+    def __str__(self) -> str:
+        return urlsafe_b64encode(self.key + self.secret).decode()
+
+    @classmethod
+    def parse(cls, text: str) -> StreamId:
+        """NotResumed for what is none."""
+        try:
+            data = urlsafe_b64decode(text)
+        except ValueError:
+            data = b''
+        if len(data) != 24:
+            raise NotResumed('item-not-found')
+        return cls(data[:8], data[8:])
+
+
+def key_of(stream: bytes) -> bytes:
+    """By which a client's id finds the stream with that id of our own, which clients never see."""
+    return blake2b(stream, digest_size=8, person=b'resume').digest()
+
+
+class Resumption:
+    """What a session has that may be resumed.
+
+    id       of the stream, for the client
+    seconds  how long the session waits for its client
+    waiting  somebody who waits until all that was taken from the client is confirmed
+    before   how many stanzas had come before acks were enabled
+    """
+
+    __slots__ = ('before', 'id', 'seconds', 'waiting')
+
+    def __init__(self, id: StreamId, seconds: int, before: int) -> None:
+        self.id, self.seconds, self.before = id, seconds, before
+        self.waiting: Deferred[None] | None = None
+
+    def all_confirmed(self) -> None:
+        """It is."""
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+
+class _Former(NamedTuple):
+    """A stream that is over."""
+
+    secret: bytes
+    bare: str
+    h: int
+
+
+class ResumableStreams:
+    """Of one c2s.  by_key: sessions that may be resumed; away: those that wait for their clients, longest first."""
+
+    def __init__(self, c2s: C2S) -> None:
+        self._c2s = c2s
+        self.by_key: dict[bytes, Session] = {}
+        self.away: dict[Session, Away] = {}
+        self._until: dict[int, list[Away]] = {}  # by tick
+        self._late: deque[Away] = deque()
+        self._former: dict[bytes, _Former] = {}
+
+    def enable(self, session: Session, request: Nonza) -> bytes:
+        """Count stanzas from now on, in a session that does not yet; the answer to its client's <enable/>."""
+        session.acks = acks.Acks(session.number)
+        options = self._c2s.options
+        seconds = acks.wanted_seconds(request, options.resume_timeout)
+        if not seconds:
+            return acks.ENABLED
+        id = StreamId(key_of(session.stream), token_bytes(16))
+        self.add(session, id, seconds, session.number)
+        return acks.enabled(str(id), seconds, options.resume_location)
+
+    def add(self, session: Session, id: StreamId, seconds: int, before: int) -> None:
+        """The session may be resumed from now on."""
+        session.resumption = Resumption(id, seconds, before)
+        self.by_key[id.key] = session
+
+    # ---- away
+
+    def put_away(self, session: Session) -> bool:
+        """The session's client is out of reach: wait for it; False: that is not to be."""
+        c2s, resumption = self._c2s, session.resumption
+        if c2s.stopping or session.conn is None or resumption is None or session in c2s.leaving.sessions:
+            return False
+        until = c2s.tick_after(resumption.seconds)
+        away = self.away[session] = Away(session, until)
+        self._until.setdefault(until, []).append(away)
+        session.conn = away
+        session.switch(away)
+        session.full = False
+        if len(self.away) > c2s.options.away_sessions:
+            next(iter(self.away)).end()
+        return True
+
+    def cut(self, session: Session, condition: str, text: str) -> None:
+        """End the connection with a stream error, but not the session, if it may be resumed."""
+        conn = session.conn
+        if conn is None or session.resumption is None or not self.put_away(session):
+            session.fail(condition, text)
+        else:
+            conn.close(stream_error(condition, text))
+
+    def back(self, session: Session) -> None:
+        """It has a connection again."""
+        self.away.pop(session, None)
+
+    def tick(self, tick: int) -> None:
+        """Called once a second: end those that have waited long enough."""
+        over = self._until.pop(tick, None)
+        if over is not None:
+            if not self._late:
+                self._c2s.turn.later(self._end_late)
+            self._late += over
+
+    def _end_late(self) -> None:
+        for _ in range(min(SLICE, len(self._late))):
+            away = self._late.popleft()
+            if away.session.conn is away:
+                away.session.end()
+        if self._late:
+            self._c2s.reactor.callLater(0, self._end_late)
+
+    # ---- over
+
+    def ended(self, session: Session) -> None:
+        """Its stream is over."""
+        resumption = session.resumption
+        assert resumption is not None
+        resumption.all_confirmed()
+        self.away.pop(session, None)
+        self.by_key.pop(resumption.id.key, None)
+
+    def remember(self, session: Session) -> None:
+        """How far a stream went that is over: what it said last was its end."""
+        resumption = session.resumption
+        assert resumption is not None
+        id, handled = resumption.id, min(session.floor, session.number) - 1 - resumption.before
+        self._former[id.key] = _Former(id.secret, session.bare, handled % acks.MODULUS)
+        if len(self._former) > MOST_FORMER:
+            del self._former[next(iter(self._former))]
+
+    # ---- resumed
+
+    def find(self, bare: str, id: StreamId) -> Session | None:
+        """The session of that user with that id, if it is here; NotResumed if it is over, or not the user's."""
+        session = self.by_key.get(id.key)
+        if session is not None:
+            assert session.resumption is not None
+            if session.bare == bare and compare_digest(session.resumption.id.secret, id.secret):
+                return session
+            raise NotResumed('item-not-found')
+        former = self._former.get(id.key)
+        if former is not None:
+            known = former.bare == bare and compare_digest(former.secret, id.secret)
+            raise NotResumed('item-not-found', former.h if known else None)
+        return None
