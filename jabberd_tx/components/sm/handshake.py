@@ -100,6 +100,7 @@ class Handshake:
     def _check_room(self, old: Item | None, roster: Mapping[str, Item]) -> None:
         if not is_listed(old) and len(roster) >= self._sm.options.roster_items:
             if sum([is_listed(item) for item in roster.values()]) >= self._sm.options.roster_items:
+                self._sm.measures.limited.roster += 1
                 raise StanzaError('resource-constraint', 'the roster is full')
 
     async def _is_seen(self, owner: str, contact: str) -> bool:
@@ -155,6 +156,7 @@ class Handshake:
                 return with_state(item._replace(approved=False), cell.come)
             if kind == SUBSCRIBE and cell.deliver:
                 if sum([one.pending_in for one in roster.values()]) >= self._sm.options.roster_requests:
+                    self._sm.measures.limited.requests += 1
                     cell = cell._replace(deliver=HIDE)
                     return old
                 return with_state(item._replace(request=stanza.pack()), cell.come)

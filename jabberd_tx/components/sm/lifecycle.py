@@ -85,6 +85,7 @@ class Lifecycle:
         taken = {session.jid for session in there}
         wanted = f'{owner}/{resource}' if resource else ''
         if len(there) - (wanted in taken and self._options.conflict != RENAME) >= self._options.max_resources:
+            self._sm.measures.limited.resources += 1
             raise StanzaError('resource-constraint', 'too many resources')
         if wanted and not (wanted in taken and self._options.conflict == RENAME):
             try:

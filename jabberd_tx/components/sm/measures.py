@@ -8,7 +8,8 @@ from jabberd_tx.base.metrics import Metrics
 
 
 class Measures:
-    """stanzas: taken, by kind; messages: what became of them; bounces: of messages; handling: of every 64th message."""
+    """stanzas: taken, by kind; messages: what became of them; limited: by limit; bounces: of messages; handling: of
+    every 64th message."""
 
     def __init__(self, metrics: Metrics, pending: Callable[[], float], rosters: Callable[[], float]) -> None:
         """pending: stanzas that are not confirmed; rosters: those in memory."""
@@ -23,6 +24,12 @@ class Measures:
             'What became of messages to users.',
             'outcome',
             ('delivered', 'stored', 'refused', 'dropped'),
+        )
+        self.limited = metrics.counters(
+            'jabberd_sm_limited',
+            'How often users have met a limit.',
+            'limit',
+            ('resources', 'roster', 'groups', 'requests', 'directed'),
         )
         self.bounces = metrics.counters('jabberd_sm_bounces', 'Messages that a node or a router sent back.')
         self.handling = metrics.histogram(

@@ -245,6 +245,7 @@ class Presence:
         elif not seen_anyway:
             directed = directed | {to.full}
             if len(directed) > self._sm.options.directed:
+                self._sm.measures.limited.directed += 1
                 raise StanzaError('policy-violation', 'directed presence to too many')
         if directed != session.directed:
             await self._sessions.update(session.stream, session.bare, session.epoch, directed=directed)

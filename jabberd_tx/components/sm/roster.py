@@ -54,6 +54,7 @@ class RosterAnswers:
             await self._remove(owner, contact)
             return None
         if len(wanted.groups) > self._sm.options.roster_groups:
+            self._sm.measures.limited.groups += 1
             raise StanzaError('not-acceptable', 'in too many groups')
 
         def decide(old: Item | None, roster: Mapping[str, Item]) -> Item:
@@ -67,6 +68,7 @@ class RosterAnswers:
     def _check_room(self, roster: Mapping[str, Item]) -> None:
         most = self._sm.options.roster_items
         if len(roster) >= most and sum([is_listed(item) for item in roster.values()]) >= most:
+            self._sm.measures.limited.roster += 1
             raise StanzaError('resource-constraint', 'the roster is full')
 
     async def _remove(self, owner: str, contact: str) -> None:

@@ -270,6 +270,7 @@ def test_directed_presence_to_too_many_is_refused() -> None:
         romeo.send(f"<presence to='u{n}@{DOMAIN}'/>")
     site.quiet()
     assert 'policy-violation' in romeo.xml()[-1]
+    assert site.network.metrics.value('jabberd_sm_limited', 'directed') == 1
 
 
 def test_presence_to_nobody_there_is_passed_over() -> None:

@@ -153,6 +153,7 @@ def test_a_full_roster_takes_no_more_contacts_but_changes() -> None:
     romeo.send(f"<presence to='{JULIET}' type='subscribe'/>")
     site.settle()
     assert any('resource-constraint' in xml for xml in romeo.xml())
+    assert site.network.metrics.value('jabberd_sm_limited', 'roster') == 2
 
 
 def test_nobody_sees_or_sets_anothers_roster() -> None:

@@ -96,6 +96,7 @@ def test_a_user_has_so_many_sessions_and_no_more_but_may_replace_one() -> None:
     third = c2s.start('romeo', 'c')
     assert third.answer is not None and third.answer.attrs['condition'] == 'resource-constraint'
     assert c2s.start('romeo', 'b').jid == f'{ROMEO}/b'
+    assert site.network.metrics.value('jabberd_sm_limited', 'resources') == 1
 
 
 def test_what_a_client_sends_while_its_session_starts_waits_for_it() -> None:

@@ -205,6 +205,7 @@ def test_more_requests_than_may_wait_are_not_kept() -> None:
         site.settle()
     waiting = [item for item in site.storage.run(rosters.get, JULIET).result if item.pending_in]
     assert len(waiting) == 2
+    assert site.network.metrics.value('jabberd_sm_limited', 'requests') == 1
 
 
 def test_what_a_contact_says_waits_until_storage_works_again() -> None:
