@@ -327,12 +327,10 @@ class StreamParser:
     def _look_closely(self, tag: bytes) -> None:
         """Whether this first-level element may be here, and whether its slice stands alone."""
         uri, local = split(self._name)
-        if self._name not in self._context.stanzas and (not uri or uri in ns.CONTENT):
-            if not uri or uri != self._context.content != '':
-                self._stop(Violation('invalid-namespace', 'not in the content namespace of the stream'))
-            self._stop(Violation('unsupported-stanza-type', local))
-        if uri == ns.STREAM and local == 'stream':
-            self._stop(violations.SECOND_HEADER)  # now: its end may never come
+        if self._name not in self._context.stanzas:
+            violation = violations.of_element(uri, local, self._context.content)
+            if violation is not None:
+                self._stop(violation)
         if 58 in tag:
             self._attrs = as_written(self._attrs)
         self._leans = leans_outside(tag, uri, self._context)

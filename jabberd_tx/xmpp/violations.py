@@ -6,6 +6,7 @@ import codecs
 import re
 from xml.parsers import expat
 
+from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.events import Violation
 
 _UNDEFINED_ENTITY = 11
@@ -50,3 +51,14 @@ def of_between(data: bytes) -> Violation | None:
     if data[:1] != b'<' or data[:3] == b'<![':
         return TEXT_BETWEEN
     return RESTRICTED if data[:2] in (b'<!', b'<?') else None
+
+
+def of_element(uri: str, local: str, content: str) -> Violation | None:
+    """Of a first-level element that is no stanza, in a stream with that content namespace; None when it may be."""
+    if uri == ns.STREAM and local == 'stream':
+        return SECOND_HEADER  # said at its start: its end may never come
+    if uri and uri not in ns.CONTENT:
+        return None
+    if not uri or uri != content != '':
+        return Violation('invalid-namespace', 'not in the content namespace of the stream')
+    return Violation('unsupported-stanza-type', local)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from ipaddress import ip_address
 
 import click
 
@@ -14,25 +15,43 @@ from jabberd_tx.components.sm.finding import tables as module_tables
 from jabberd_tx.control import http
 from jabberd_tx.control.check.certificates import check_certificates
 from jabberd_tx.control.check.database import check_data_folder, check_database
+from jabberd_tx.control.check.dns import check_dns
 from jabberd_tx.control.check.finding import FAIL, OK, WARN, Finding
 from jabberd_tx.control.check.limits import check_descriptors, check_sysctls, descriptor_limit
 from jabberd_tx.control.check.ports import Port, check_port
+from jabberd_tx.control.check.srv_lookup import look_up
 from jabberd_tx.control.ctl.site import Site
+from jabberd_tx.link.directory import parse_address
 from jabberd_tx.routing import options as routing
 from jabberd_tx.storage.sql import sqlite
 
 _COLOURS = {OK: 'green', WARN: 'yellow', FAIL: 'red'}
 
 
+def _address(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    try:
+        return str(ip_address(text.strip('[]'))), 53
+    except ValueError:
+        pass
+    try:
+        address = parse_address(text)
+        return str(ip_address(address.host)), address.port
+    except ValueError:
+        raise click.BadParameter('expected an IP address, or address:port') from None
+
+
 @click.command()
+@click.option('--nameserver', metavar='ADDRESS[:PORT]', callback=_address, help='Ask this one about the domains.')
 @click.pass_obj
-def check(site: Site) -> None:
-    """Look for what is wrong: configuration, certificates, ports, storage, limits of the system.
+def check(site: Site, nameserver: tuple[str, int] | None) -> None:
+    """Look for what is wrong: configuration, certificates, ports, DNS, storage, limits of the system.
 
     A line for each thing: ok, warn or fail, and what to do.  The exit status is 1 when anything fails.
     """
     counts = {OK: 0, WARN: 0, FAIL: 0}
-    for found in findings(site):
+    for found in findings(site, nameserver):
         counts[found.level] += 1
         level, rest = str(found)[:4], str(found)[4:]
         click.echo(click.style(level, fg=_COLOURS[found.level]) + rest)
@@ -41,7 +60,7 @@ def check(site: Site) -> None:
         raise SystemExit(1)
 
 
-def findings(ctl: Site) -> Iterator[Finding]:
+def findings(ctl: Site, nameserver: tuple[str, int] | None = None) -> Iterator[Finding]:
     """All checks, one after another; after a configuration that can't be used there are no others."""
     try:
         server = ctl.section(site.OPTIONS)
@@ -60,6 +79,7 @@ def findings(ctl: Site) -> Iterator[Finding]:
         running = []
     for port in ports(ctl):
         yield check_port(port, [link.peer.pid for link in running])
+    yield from check_dns(domains, clients.port, clients.tls_port, lambda names: look_up(names, nameserver))
     yield from check_database(storage.path, storage.busy, module_tables(ctl.section))
     limits = {link.node: descriptor_limit(link.peer.pid) for link in running}
     yield from check_descriptors(limits or {'this shell': descriptor_limit(os.getpid())})
