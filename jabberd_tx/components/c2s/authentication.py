@@ -26,6 +26,7 @@ from jabberd_tx.xmpp.sasl import (
     SaslFailure,
     ScramServer,
     check_authzid,
+    offer_hash,
     offered,
     parse_plain,
     verify,
@@ -66,7 +67,7 @@ class Authentication:
     log = Logger()
 
     def __init__(self, storage: Storage, options: SimpleNamespace, reactor: Any, failures: FailedLogins) -> None:
-        self._storage, self._failures = storage, failures
+        self._storage, self._failures, self._options = storage, failures, options
         self._passwords = PasswordChecks(reactor, options.password_threads, options.password_queue)
         secret = options.decoy_secret.encode() or secrets.token_bytes(32)
         self._decoy_key = hmac.digest(secret, b'jabberd-tx decoy salt', 'sha256')
@@ -84,23 +85,28 @@ class Authentication:
         bindings: Mapping[str, bytes],
         ask: Ask,
         address: str = '',
+        offer: tuple[str, ...] = (),
     ) -> Authenticated:
         """One exchange by an offered mechanism, from the initial response on.  SaslFailure says why not.
 
         address  what the client's counts as for failed logins; '' for nothing
+        offer    the mechanisms that the client was offered
         """
         message = await ask(b'') if initial is None else initial
         if mechanism == 'PLAIN':
             return await self._plain(message, domain, address)
-        return await self._scram(ScramServer(mechanism, bindings), message, domain, ask, address)
+        said = ''
+        if offer and self._options.downgrade_protection:
+            said = offer_hash(mechanism, offer, tuple(bindings))
+        return await self._scram(ScramServer(mechanism, bindings), message, domain, ask, address, said)
 
     async def _scram(
-        self, exchange: ScramServer, message: bytes, domain: str, ask: Ask, address: str
+        self, exchange: ScramServer, message: bytes, domain: str, ask: Ask, address: str, offer: str
     ) -> Authenticated:
         account = _account(exchange.first(message), domain)
         async with self._failures.attempt(address, account.bare if account is not None else ''):
             credentials = await self._credentials(account)
-            proof = await ask(exchange.challenge(credentials, self._decoy_key, domain=domain))
+            proof = await ask(exchange.challenge(credentials, self._decoy_key, domain=domain, offer=offer))
             data = exchange.final(proof)
         assert account is not None  # final refuses names that have no account
         check_authzid(exchange.authzid, account.bare)

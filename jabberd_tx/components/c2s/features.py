@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from jabberd_tx.components.c2s.client_state import FEATURE as CLIENT_STATE
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.acks import FEATURE as ACKS
 from jabberd_tx.xmpp.payloads.bind import FEATURE as BIND
@@ -20,18 +19,19 @@ _ROSTER = f"<sub xmlns='{ns.PREAPPROVAL}'/>".encode()
 _ALWAYS_AFTER_LOGIN = b''.join((BIND, _SESSION, ACKS, _ROSTER))
 
 
-def after_login(client_state: bool) -> bytes:
-    """The features of a stream on which somebody has logged in.  `client_state`: with XEP-0352."""
-    return b'<stream:features>%b%b</stream:features>' % (_ALWAYS_AFTER_LOGIN, CLIENT_STATE if client_state else b'')
+def after_login(more: bytes) -> bytes:
+    """The features of a stream on which somebody has logged in.  `more`: those that options switch (offer.py)."""
+    return b'<stream:features>%b%b</stream:features>' % (_ALWAYS_AFTER_LOGIN, more)
 
 
 @lru_cache(64)
-def before_login(starttls: str, mechanisms: Sequence[str], bindings: Sequence[str]) -> bytes:
+def before_login(starttls: str, mechanisms: Sequence[str], bindings: Sequence[str], more: bytes = b'') -> bytes:
     """The features of a stream on which nobody has logged in.
 
     starttls    'required', 'optional' or '' for not offered
     mechanisms  names, best first; none: login needs TLS
     bindings    channel binding types (XEP-0440)
+    more        those that options switch (offer.py)
     """
     parts = [b'<stream:features>']
     if starttls:
@@ -42,5 +42,5 @@ def before_login(starttls: str, mechanisms: Sequence[str], bindings: Sequence[st
             parts.append(channel_bindings(bindings))
         inner = ''.join([f'<mechanism>{name}</mechanism>' for name in mechanisms])
         parts.append(f"<mechanisms xmlns='{ns.SASL}'>{inner}</mechanisms>".encode())
-    parts.append(b'</stream:features>')
+    parts += more, b'</stream:features>'
     return b''.join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jabberd_tx.base.option import ValuesOf
 from jabberd_tx.base.options import Option, Section
 from jabberd_tx.components.c2s.limit_options import CLIENT_STATE, CONNECTION_LIMITS, FAILED_LOGINS, RATES
+from jabberd_tx.components.c2s.login_options import LOGIN
 from jabberd_tx.components.c2s.resumption_options import RESUMPTION
 from jabberd_tx.link import options as link
 
@@ -64,6 +65,7 @@ OPTIONS = Section(
     ),
     *CONNECTION_LIMITS,
     *FAILED_LOGINS,
+    *LOGIN,
     Option('password_threads', int, 2, 'PLAIN passwords that are checked at once.', low=1, high=64),
     Option('password_queue', int, 1000, 'PLAIN passwords that wait to be checked.', low=1, high=100000),
     Option(

@@ -29,6 +29,7 @@ from jabberd_tx.components.c2s.failed_logins import FailedLogins
 from jabberd_tx.components.c2s.leaving import Leaving
 from jabberd_tx.components.c2s.limited import Limited
 from jabberd_tx.components.c2s.measures import Measures
+from jabberd_tx.components.c2s.offer import Offer
 from jabberd_tx.components.c2s.options import OPTIONS
 from jabberd_tx.components.c2s.pins import Pins
 from jabberd_tx.components.c2s.resumption import ResumableStreams
@@ -109,6 +110,7 @@ class C2S:
             options.max_depth, options.max_attributes, options.max_children,
         )  # fmt: skip
         self.limits = self.early_limits._replace(stanza_bytes=options.max_stanza_bytes)
+        self.offer = Offer(options, self.early_limits, self.limits)
         # One number of the 64 that a replay window tells apart is kept for the end of the session.
         self.window_edge = min(options.window_stanzas, 63) - 1
         self.window_bytes = max(options.window_bytes - 32768, options.window_bytes // 2)
@@ -162,6 +164,7 @@ class C2S:
     def options_changed(self) -> None:
         """Some have new values.  ConfigError for one that can not be used."""
         self.admission.options_changed()
+        self.offer = Offer(self.options, self.early_limits, self.limits)
 
     def stop_timers(self) -> None:
         """The very end."""

@@ -179,7 +179,7 @@ class Login:
         conn = self._conn
         conn.write(response_header(domain, event.attrs.get('from', '')))
         if self.jid is not None:
-            conn.write(features.after_login(self.c2s.options.csi))
+            conn.write(features.after_login(self.c2s.offer.after))
             self._state = BINDING
             return
         self._state = CHOICE
@@ -192,7 +192,7 @@ class Login:
         if may_log_in:
             self._bindings = self.c2s.bindings(conn)
             self._offer = self.c2s.authentication.offered(conn.secure, plain, self._bindings)
-        conn.write(features.before_login(starttls, self._offer, tuple(self._bindings)))
+        conn.write(features.before_login(starttls, self._offer, tuple(self._bindings), self.c2s.offer.before))
 
     # ---- TLS
 
@@ -228,8 +228,9 @@ class Login:
             return
         self._state = EXCHANGE
         self._conn.hold()
-        address = self._conn.address or ''
-        run = self.c2s.authentication.run(mechanism, initial, self.domain, self._bindings, self._ask, address)
+        run = self.c2s.authentication.run(
+            mechanism, initial, self.domain, self._bindings, self._ask, self._conn.address or '', self._offer
+        )
         task = Deferred.fromCoroutine(run)
         self._task = task
         task.addCallbacks(self._succeeded, self._not_authenticated, errbackArgs=(mechanism,))

@@ -1,5 +1,6 @@
 """SASL, the server's side, without I/O: SCRAM with and without channel binding, and PLAIN (RFC 6120 §6)."""
 
+from jabberd_tx.xmpp.sasl.downgrade import offer_hash
 from jabberd_tx.xmpp.sasl.elements import challenge, decode, encode, failure, success
 from jabberd_tx.xmpp.sasl.failure import CONDITIONS, SaslFailure
 from jabberd_tx.xmpp.sasl.mechanisms import channel_bindings, check_authzid, offered
@@ -32,6 +33,7 @@ __all__ = [
     'derive',
     'encode',
     'failure',
+    'offer_hash',
     'offered',
     'parse_plain',
     'saslprep',

@@ -98,6 +98,7 @@ class ScramServer:
         fake_key: bytes,
         iterations: int = DEFAULT_ITERATIONS,
         domain: str = '',
+        offer: str = '',
     ) -> bytes:
         """server-first-message.
 
@@ -105,12 +106,15 @@ class ScramServer:
         fake_key     a secret of the site from which unknown accounts' salts are made (at least 16 bytes)
         iterations   those of this site's new accounts, and so of unknown ones
         domain       the account's, since one name has another salt in each
+        offer        what the challenge says of the offer: an `offer_hash`, or '' for nothing
         """
         verifier = credentials.get(self.mechanism) if credentials else None
         self._known = verifier is not None
         self._verifier = verifier or self._fake(fake_key, iterations, domain)
         salt = b2a_base64(self._verifier.salt, newline=False).decode()
         self._challenge = f'r={self._nonce},s={salt},i={self._verifier.iterations}'
+        if offer:
+            self._challenge += f',h={offer}'
         return self._challenge.encode()
 
     def _fake(self, key: bytes, iterations: int, domain: str) -> Verifier:

@@ -228,7 +228,7 @@ def names(features: Nonza | None) -> list[str]:
 
 def test_features_before_login_are_mechanisms_alone_where_there_is_no_tls() -> None:
     client = say(Site(), header())
-    assert names(client.features) == ['mechanisms']
+    assert names(client.features) == ['mechanisms', 'limits']
     assert client.mechanisms == ['SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN']
 
 
@@ -257,5 +257,5 @@ def test_a_site_where_nobody_could_log_in_does_not_start() -> None:
 def test_features_after_login_are_bind_the_old_session_acks_what_rosters_can_and_client_state() -> None:
     site = Site()
     client = authenticated(site)
-    assert names(client.features) == ['bind', 'session', 'sm', 'sub', 'csi']
+    assert names(client.features) == ['bind', 'session', 'sm', 'sub', 'limits', 'csi']
     assert client.features is not None and b'<optional/>' in client.features.inner

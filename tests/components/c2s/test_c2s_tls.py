@@ -102,7 +102,8 @@ class TlsTests(TestCase):
         self.start()
         client = await self.connect()
         features = await client.open()
-        assert [child.name for child in features.children] == ['starttls'] and b'<required/>' in features.inner
+        assert [child.name for child in features.children] == ['starttls', 'limits']
+        assert b'<required/>' in features.inner
         client.send_auth('PLAIN', b'\0romeo\0secret')
         assert (await client.nonza('failure')).children[0].name == 'encryption-required'
 
@@ -110,7 +111,7 @@ class TlsTests(TestCase):
         self.start(require_tls=False)
         client = await self.connect()
         features = await client.open()
-        assert [child.name for child in features.children] == ['starttls', 'mechanisms']
+        assert [child.name for child in features.children] == ['starttls', 'mechanisms', 'limits']
         assert b'<required/>' not in features.inner and 'PLAIN' not in client.mechanisms
         await client.authenticate()
 
@@ -150,7 +151,7 @@ class TlsTests(TestCase):
             'SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN',
         ]  # fmt: skip
         assert client.features is not None
-        assert [child.name for child in client.features.children] == ['sasl-channel-binding', 'mechanisms']
+        assert [child.name for child in client.features.children] == ['sasl-channel-binding', 'mechanisms', 'limits']
         for kind in (b'tls-exporter', b'tls-server-end-point'):
             assert b"<channel-binding type='%b'/>" % kind in client.features.inner
 

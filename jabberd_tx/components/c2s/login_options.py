@@ -1,0 +1,16 @@
+"""Options of [c2s]: the ways to log in (docs/logging-in.md)."""
+
+from __future__ import annotations
+
+from jabberd_tx.base.options import Option
+
+LOGIN = (
+    Option('stream_limits', bool, True, 'Tell clients the size that a stanza may have (XEP-0478).', reload=True),
+    Option(
+        'downgrade_protection',
+        bool,
+        True,
+        'Let clients notice when somebody has taken mechanisms from what they were offered (XEP-0474).',
+        reload=True,
+    ),
+)
