@@ -73,6 +73,7 @@ class LocalLinks:
         self._inbox: list[Frame] = []
         self._batch: list[Frame] = []  # taken out of the inbox, being delivered
         self._due = False  # a delivery is on its way
+        self._delivering = False
         self._owed = 0  # bytes that came and were not yet granted anew, which is done when they are enough
         self._enough = max(window // 4, 1)
         self._look: IDelayedCall | None = None
@@ -129,7 +130,7 @@ class LocalLinks:
         return self._instances.get(name, {})
 
     def confirm(self, node: str, uid: bytes, via: Link | None = None) -> None:
-        """Gathered over the turn."""
+        """Gathered over a delivery, or else over the turn."""
         gathered = self._confirms.get(node)
         (gathered or self._gather(node)).uids.append(uid)
 
@@ -207,7 +208,7 @@ class LocalLinks:
             self._turn.reactor.callLater(0, self._deliver)
         else:
             self._due = False
-        self._batch = frames
+        self._batch, self._delivering = frames, True
         on_route, link = self._component.on_route, self._last_link
         for frame in frames:
             try:
@@ -219,6 +220,9 @@ class LocalLinks:
                     on_route(Route(*frame[:-1], stanza), link)
             except Exception:
                 self.log.failure('{node} failed at a {kind}', node=self.node, kind=type(frame).__name__)
+        self._delivering = False
+        if self._confirms:
+            self._send_confirms()
         if self._owed >= self._enough and self._look is None:
             self._grant()
 
@@ -267,7 +271,7 @@ class LocalLinks:
             return None
 
     def _gather(self, node: str) -> Confirm:
-        if not self._confirms:
+        if not self._confirms and not self._delivering:
             self._turn.later(self._send_confirms)
         gathered = self._confirms[node] = Confirm(node, self.node, [], [])
         return gathered
