@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
 
 
+@lru_cache(4096)
 def parse_address(host: str) -> IPv4Address | IPv6Address | None:
     """An IP address without its zone, an IPv4 one in IPv6 as IPv4; None for what is none."""
     try:
