@@ -35,8 +35,8 @@ class ReplayWindow:
         behind = state[0] - int.from_bytes(uid[16:], 'big')
         return 0 <= behind < WIDTH and bool(state[1] >> behind & 1)
 
-    def mark(self, uid: bytes) -> None:
-        """Note that it was here."""
+    def mark(self, uid: bytes) -> bool:
+        """Note that it was here; whether it was marked before, as `seen` would have said."""
         young, stream = self._young, uid[:16]
         number = int.from_bytes(uid[16:], 'big')
         state = young.get(stream)
@@ -47,13 +47,15 @@ class ReplayWindow:
                 young = self._young = {}
             if state is None:
                 young[stream] = (number, 1)
-                return
-        ahead = number - state[0]
+                return False
+        highest, seen = state
+        ahead = number - highest
         if ahead > 0:
-            state = (number, ((state[1] << ahead) | 1) & _MASK if ahead < WIDTH else 1)
-        elif -ahead < WIDTH:
-            state = (state[0], state[1] | 1 << -ahead)
-        young[stream] = state
+            young[stream] = (number, ((seen << ahead) | 1) & _MASK if ahead < WIDTH else 1)
+            return False
+        bit = 1 << -ahead if -ahead < WIDTH else 0
+        young[stream] = (highest, seen | bit)
+        return bool(seen & bit)
 
     def forget(self, stream: bytes) -> None:
         """The stream is over."""

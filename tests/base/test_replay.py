@@ -72,7 +72,8 @@ def test_as_a_set_that_forgets_the_old(steps: list[tuple[int, int, bool]]) -> No
     highest: dict[int, int] = {}
     for stream, number, mark in steps:
         if mark:
-            window.mark(uid(stream, number))
+            before = window.seen(uid(stream, number))
+            assert window.mark(uid(stream, number)) == before
             # What comes late beyond the window is not noted.
             if number > highest.get(stream, number) - WIDTH:
                 marked.add((stream, number))

@@ -73,10 +73,9 @@ class Outbox:
     def deliver(self, frame: Route, stanza: Stanza, link: Link) -> None:
         """One stanza that an sm sends to this client."""
         links = self.c2s.links
-        if frame.flags & REPEAT and self._has_passed_on(frame.uid):
+        if self._note(frame.uid) and frame.flags & REPEAT:
             links.confirm(frame.source, frame.uid, link)
             return
-        self._mark(frame.uid)
         if self.held is not None and holds(self, stanza, frame if stanza.name == 'message' else None):
             links.confirm(frame.source, frame.uid, link)
             return
@@ -93,9 +92,8 @@ class Outbox:
     def deliver_shared(self, frame: Fanout, data: bytes, to: str) -> None:
         """This client's copy of a fan-out.  Who delivers confirms the whole of it at once."""
         # A fan-out has no flag that says whether it is a repeat.
-        if self._has_passed_on(frame.uid):
+        if self._note(frame.uid):
             return
-        self._mark(frame.uid)
         if self.held is not None and holds(self, _stanza_of(frame), self._as_route(frame, to), data):
             return
         if self.acks is not None:
@@ -161,15 +159,12 @@ class Outbox:
 
     # ---- repeats
 
-    def _mark(self, uid: bytes) -> None:
-        window = self._passed_on
+    def _note(self, uid: bytes) -> bool:
+        """Remember that it was passed on; whether it was already."""
+        window, before = self._passed_on, self._passed_on_before
         if window is None:
             window = self._passed_on = ReplayWindow()
-        window.mark(uid)
-
-    def _has_passed_on(self, uid: bytes) -> bool:
-        now, before = self._passed_on, self._passed_on_before
-        return (now is not None and now.seen(uid)) or (before is not None and before.seen(uid))
+        return window.mark(uid) or (before is not None and before.seen(uid))
 
     def forget_uids(self) -> None:
         """Called every few minutes: what was passed on before the last call is not remembered any more."""
