@@ -57,7 +57,7 @@ def test_the_answer_to_a_bind() -> None:
 
 def test_disco_info() -> None:
     """Identities as given, features sorted, each once."""
-    xml = disco.info([('server', 'im', 'A & B'), ('pubsub', 'pep')], ['b', 'a', 'b'], node="n'")
+    xml = disco.info(disco.Info([('server', 'im', 'A & B'), ('pubsub', 'pep')], ['b', 'a', 'b']), node="n'")
     assert wire.canonical(xml) == [[f'{{{ns.DISCO_INFO}}}query', {'node': "n'"}, [
         [f'{{{ns.DISCO_INFO}}}identity', {'category': 'server', 'type': 'im', 'name': 'A & B'}, []],
         [f'{{{ns.DISCO_INFO}}}identity', {'category': 'pubsub', 'type': 'pep'}, []],

@@ -102,6 +102,13 @@ POINTS = (
         asked=True,
     ),
     Point(
+        'presence_broadcast',
+        'stanza: Stanza, session: Session',
+        'A client of ours says to all who may see it that it is available, or gone.  A Stanza goes on in its place. '
+        '`session` is as it was before.',
+        asked=True,
+    ),
+    Point(
         'presence_shown',
         'session: Session, viewers: Sequence[Session]',
         "A session's presence goes to sessions of its own user and of others.  A list goes on in their place.",
@@ -122,6 +129,8 @@ POINTS = (
     Point('session_ended', 'session: Session', "A client's session is over."),
     Point('disco_identities', 'request: IqRequest', 'More identities of the entity asked, as (category, type, name).'),
     Point('disco_features', 'request: IqRequest', 'More features of the entity asked, as str.'),
+    Point('disco_forms', 'request: IqRequest', 'Forms (payloads/forms.py) of the entity asked (XEP-0128).'),
+    Point('disco_nodes', 'request: IqRequest', 'Nodes, as str, at which the entity asked tells the same as without.'),
     Point('disco_items', 'request: IqRequest', 'Items of the entity asked, as (jid, name, node).'),
 )
 

@@ -36,6 +36,7 @@ class Presence:
         self._sm, self._sessions, self._posts, self._rosters = sm, sm.sessions, sm.posts, sm.rosters
         self._domains = sm.domains
         chains = sm.hooks.chains
+        self._broadcast_hooks = chains['presence_broadcast']
         self._sent_hooks, self._to_hooks, self._shown_hooks = (
             chains['presence_sent'], chains['presence_to'], chains['presence_shown'],
         )  # fmt: skip
@@ -102,6 +103,8 @@ class Presence:
         before, _ = await self._own(frame)
         if before is None:
             return
+        if self._broadcast_hooks:
+            stanza = await self._as_modules_want(stanza, before)
         session = await self._sessions.update(
             before.stream, before.bare, before.epoch, presence=stanza, priority=priority
         )
@@ -122,10 +125,16 @@ class Presence:
         session, _ = await self._own(frame)
         if session is None or (session.presence is None and not session.directed):
             return
+        if self._broadcast_hooks:
+            stanza = await self._as_modules_want(stanza, session)
         await self._sessions.update(
             session.stream, session.bare, session.epoch, presence=None, priority=None, directed=frozenset()
         )
         await self._withdraw(session, stanza)
+
+    async def _as_modules_want(self, stanza: Stanza, session: Session) -> Stanza:
+        answer = await self._sm.hooks.ask('presence_broadcast', stanza, session)
+        return answer if isinstance(answer, Stanza) else stanza
 
     async def announce(self, session: Session) -> None:
         """It is there after all: its presence once more to those who were told that it was gone."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp.payloads.forms import Form
 from jabberd_tx.xmpp.writer import start_tag
 
 
@@ -15,6 +16,14 @@ class Identity(NamedTuple):
     category: str
     type: str
     name: str = ''
+
+
+class Info(NamedTuple):
+    """What an entity tells of itself; identities as of `Identity`."""
+
+    identities: Iterable[tuple[str, ...]]
+    features: Iterable[str]
+    forms: Iterable[Form] = ()
 
 
 class Item(NamedTuple):
@@ -29,14 +38,15 @@ def _some(**attrs: str) -> dict[str, str]:
     return {key: value for key, value in attrs.items() if value}
 
 
-def info(identities: Iterable[tuple[str, ...]], features: Iterable[str], node: str = '') -> bytes:
-    """<query/> that answers disco#info.  Identities are (category, type[, name]); features go out sorted, each once."""
+def info(told: Info, node: str = '') -> bytes:
+    """<query/> that answers disco#info.  Features go out sorted, each once; forms as XEP-0128 has them."""
     parts = [start_tag('query', {'xmlns': ns.DISCO_INFO, **_some(node=node)}), '>']
-    for identity in identities:
+    for identity in told.identities:
         category, kind, name = Identity(*identity)
         parts += start_tag('identity', {'category': category, 'type': kind, **_some(name=name)}), '/>'
-    for feature in sorted(set(features)):
+    for feature in sorted(set(told.features)):
         parts += start_tag('feature', {'var': feature}), '/>'
+    parts += [form.xml() for form in told.forms]
     return ''.join([*parts, '</query>']).encode()
 
 

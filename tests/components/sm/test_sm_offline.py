@@ -234,6 +234,39 @@ def test_a_full_store_means_an_error_for_the_sender() -> None:
     assert len(romeo.confirmed) == romeo.number + 1
 
 
+def test_too_many_bytes_mean_the_same() -> None:
+    site = Site()
+    site.sm.modules.by_name['offline'].values.limit_bytes = 1000
+    romeo = site.c2s().client('romeo')
+    for name in ('a' * 100, 'b' * 500, 'c' * 50):
+        romeo.chat(JULIET, name)
+    site.quiet()
+    assert [name[0] for name in stored(site)] == ['a', 'c']
+    assert romeo.bodies() == ['error:' + 'b' * 500]
+
+
+def test_what_nobody_has_fetched_for_long_is_dropped() -> None:
+    """Where the operator wants it: before the user gets the rest, and to make room."""
+    site = Site()
+    options = site.sm.modules.by_name['offline'].values
+    options.expire = 10
+    romeo = site.c2s().client('romeo')
+    romeo.chat(JULIET, 'old')
+    site.quiet()
+    site.clock.advance(9 * 86400)
+    romeo.chat(JULIET, 'newer')
+    site.quiet()
+    site.clock.advance(2 * 86400)
+    assert stored(site) == ['old', 'newer']
+    options.limit = 2
+    romeo.chat(JULIET, 'newest')
+    site.quiet()
+    assert stored(site) == ['newer', 'newest']
+    site.clock.advance(9 * 86400)
+    assert come(site).bodies() == ['newest']
+    assert stored(site) == []
+
+
 def test_a_failing_store_means_an_error_for_the_sender_before_it_is_confirmed() -> None:
     site = Site()
     romeo = site.c2s().client('romeo')

@@ -19,27 +19,36 @@ class Disco(Module):
     """Tells what the server and accounts can do."""
 
     name = 'disco'
-    xeps = ('XEP-0030',)
+    xeps = ('XEP-0030', 'XEP-0128')
     server_features = (ns.DISCO_INFO, ns.DISCO_ITEMS)
     account_features = (ns.DISCO_INFO, ns.DISCO_ITEMS)
 
     @answers('get', ns.DISCO_INFO, 'query', SERVER, OWN_ACCOUNT)
     def info(self, request: IqRequest) -> Stanza:
-        """Identities and features."""
-        self._refuse_node(request)
-        modules, hooks = self.sm.modules, self.sm.hooks
+        """Identities, features, forms; also of a node that stands for the whole, such as that of XEP-0115 §6.2."""
+        node = self._node(request)
+        if node and node not in self.sm.hooks.collect('disco_nodes', request):
+            raise StanzaError('item-not-found', 'no such node')
+        return request.result(ns.DISCO_INFO, 'query', disco.info(self.told(request), node))
+
+    def told(self, request: IqRequest) -> disco.Info:
+        """All that there is to tell of the one asked."""
+        modules, collect = self.sm.modules, self.sm.hooks.collect
         if request.place == SERVER:
             identities, features = [SERVER_IDENTITY], modules.server_features()
         else:
             identities, features = [ACCOUNT_IDENTITY], modules.account_features()
-        identities = [*identities, *hooks.collect('disco_identities', request)]
-        features = [*features, *hooks.collect('disco_features', request)]
-        return request.result(ns.DISCO_INFO, 'query', disco.info(identities, features))
+        return disco.Info(
+            [*identities, *collect('disco_identities', request)],
+            [*features, *collect('disco_features', request)],
+            collect('disco_forms', request),
+        )
 
     @answers('get', ns.DISCO_ITEMS, 'query', SERVER, OWN_ACCOUNT)
     def items(self, request: IqRequest) -> Stanza:
         """What modules add."""
-        self._refuse_node(request)
+        if self._node(request):
+            raise StanzaError('item-not-found', 'no such node')
         entries = self.sm.hooks.collect('disco_items', request)
         return request.result(ns.DISCO_ITEMS, 'query', disco.items(entries))
 
@@ -60,10 +69,8 @@ class Disco(Module):
         return answer(request)
 
     @staticmethod
-    def _refuse_node(request: IqRequest) -> None:
-        """There are no nodes."""
+    def _node(request: IqRequest) -> str:
         if b'node' not in request.stanza.xml_of(request.child):
-            return
+            return ''
         element = next(request.stanza.element.elements(request.child.ns, 'query'))
-        if element.getAttribute('node'):
-            raise StanzaError('item-not-found')
+        return element.getAttribute('node') or ''

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -31,6 +32,7 @@ from jabberd_tx.xmpp.stanza import Stanza
 PAGE = 100
 # Only one sm at a time gives a user what is stored; one that dies is waited for so long.
 CLAIM, CLAIM_SECONDS = 'offline', 60.0
+DAY = 86_400.0
 
 
 class Offline(Module):
@@ -41,7 +43,15 @@ class Offline(Module):
     server_features = ('msgoffline',)
     options = (
         Option('limit', int, 1000, 'Messages kept for a user; beyond, senders get an error.', low=0, reload=True),
-    )
+        Option(
+            'limit_bytes', int, 10_000_000, 'Bytes of messages kept for a user; beyond, the same.', unit='bytes', low=0,
+            reload=True,
+        ),
+        Option(
+            'expire', int, 0, 'After how many days a message that nobody has fetched may be dropped; 0: never.',
+            unit='days', low=0, high=36_500, reload=True,
+        ),
+    )  # fmt: skip
 
     log = Logger()
     # user -> whether to look into storage once more
@@ -63,8 +73,9 @@ class Offline(Module):
             return STOP
         try:
             outcome = await self.sm.storage.run(
-                offline.push, owner, message.uid, stanza.pack(), self.sm.reactor.seconds(), self.values.limit
-            )
+                offline.push, owner, message.uid, stanza.pack(), self.sm.reactor.seconds(),
+                self.values.limit, self.values.limit_bytes, self._expired(),
+            )  # fmt: skip
         except StorageError:
             raise StanzaError('resource-constraint', 'the message can not be stored now') from None
         if outcome == FULL:
@@ -73,6 +84,10 @@ class Offline(Module):
         if _ready(await self.sm.sessions.fetch(owner)):
             self._flush(owner)
         return STOP
+
+    def _expired(self) -> float:
+        """What came before that time need not be kept any longer."""
+        return self.sm.reactor.seconds() - self.values.expire * DAY if self.values.expire else -inf
 
     # ---- out
 
@@ -111,6 +126,8 @@ class Offline(Module):
     async def _give_all(self, owner: str) -> None:
         """Page by page, until nothing is left, or nobody takes it."""
         refused: set[bytes] = set()
+        if self.values.expire:
+            await self.sm.storage.run(offline.expire, owner, self._expired())
         while True:
             there = [one for one in await self.sm.sessions.fetch(owner) if one.stream not in refused]
             session = _ready(there, self._latest.get(owner))
