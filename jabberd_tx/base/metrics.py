@@ -101,6 +101,12 @@ class _Gauge(NamedTuple):
     read: Callable[[], Reading]
 
 
+class _Counted(_Gauge):
+    """The same of what only grows."""
+
+    __slots__ = ()
+
+
 class Metrics:
     """All of a process's metrics; made once, passed to whatever counts."""
 
@@ -129,6 +135,10 @@ class Metrics:
         gauge = _Gauge(name, help, label, read)
         self._put(name, gauge)
         return lambda: self._take(name, gauge)
+
+    def counted(self, name: str, help: str, read: Callable[[], Reading], label: str = '') -> None:
+        """What only grows and is counted elsewhere, read when somebody asks.  `name` without Prometheus's '_total'."""
+        self._put(name, _Counted(name, help, label, read))
 
     def histogram(self, name: str, help: str, bounds: Sequence[float] = SECONDS) -> Histogram:
         """The histogram of this name: the same one for all who ask."""
@@ -217,7 +227,7 @@ def _family(name: str, parts: Sequence[Counters | _Gauge | Histogram]) -> Metric
         if not isinstance(part, Histogram):
             for value, number in _readings(part).items():
                 sums[value] = sums.get(value, 0) + number
-    kind = CounterMetricFamily if isinstance(first, Counters) else GaugeMetricFamily
+    kind = CounterMetricFamily if isinstance(first, Counters | _Counted) else GaugeMetricFamily
     family = kind(name, first.help, labels=[first.label] if first.label else [])
     for value, number in sums.items():
         family.add_metric([value] if first.label else [], number)

@@ -75,9 +75,14 @@ def page(sections: Iterable[Section]) -> str:
     for section in sections:
         title = f'[[{section.name}]]' if section.many else f'[{section.name}]'
         parts.append(f'## `{title}`\n\n{_sentence(section.help)}' + (' May come again.' if section.many else ''))
-        rows = [_row(option) for option in section.options]
-        parts.append('\n'.join(['| option | default | value | what it does |', '| --- | --- | --- | --- |', *rows]))
+        parts.append(option_table(section))
     return '\n\n'.join(part.strip() for part in parts) + '\n'
+
+
+def option_table(section: Section) -> str:
+    """Its options, in Markdown."""
+    rows = [_row(option) for option in section.options]
+    return '\n'.join(['| option | default | value | what it does |', '| --- | --- | --- | --- |', *rows])
 
 
 def _row(option: Option) -> str:

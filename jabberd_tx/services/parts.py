@@ -18,6 +18,7 @@ from jabberd_tx.components.sm.module import Module
 from jabberd_tx.components.sm.service import SessionManager
 from jabberd_tx.components.stanza_component import StanzaComponent
 from jabberd_tx.control.account_operations import account_operations, kick_operation
+from jabberd_tx.control.module_operations import modules_operation
 from jabberd_tx.link import options as link_options
 from jabberd_tx.link.local import LocalLinks
 from jabberd_tx.link.pool import Pool
@@ -112,6 +113,7 @@ async def start_sm(
     sm.start()
     process.figures['sm'] = sm.status
     process.admin.register('kick', kick_operation(sm.kick))
+    process.admin.register('modules', modules_operation(sm.modules.listing))
     return sm
 
 

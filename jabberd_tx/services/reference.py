@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jabberd_tx.components.sm.finding import found
+from jabberd_tx.control.module_reference import module_page
 from jabberd_tx.control.reference import Settings, page, toml_file
 from jabberd_tx.services.sections import all_sections
 
@@ -17,7 +19,11 @@ FIRST_START: Settings = {
 def generated() -> dict[str, str]:
     """The text of each generated file, by its path in the checkout."""
     sections = all_sections()
-    return {'etc/jabberd.toml': toml_file(sections, FIRST_START), 'docs/configuration.md': page(sections)}
+    return {
+        'etc/jabberd.toml': toml_file(sections, FIRST_START),
+        'docs/configuration.md': page(sections),
+        'docs/modules-reference.md': module_page(list(found().values())),
+    }
 
 
 def main() -> None:

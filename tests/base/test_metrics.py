@@ -143,3 +143,10 @@ def test_the_process_itself_is_measured():
     found = scrape(Metrics())
     assert found['process_resident_memory_bytes',] > 1_000_000
     assert found['process_open_fds',] > 2
+
+
+def test_what_is_counted_elsewhere_is_read_as_a_counter():
+    metrics = Metrics()
+    metrics.counted('jabberd_test_calls', 'Calls.', lambda: {'ping': 3, 'disco': 1}, label='module')
+    assert metrics.value('jabberd_test_calls', 'ping') == 3
+    assert b'jabberd_test_calls_total{module="disco"} 1.0' in metrics.text()

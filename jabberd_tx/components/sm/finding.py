@@ -72,7 +72,9 @@ class ActiveModules:
         defaults.  `more`: modules beside those that are installed."""
         self._sm = sm
         self.by_name: dict[str, Module] = {}
-        for kind in found(more).values():
+        self._failed: set[str] = set()
+        self._installed = found(more)
+        for kind in self._installed.values():
             section = kind.section()
             options = values.get(section.name)
             if options is None:
@@ -101,6 +103,7 @@ class ActiveModules:
                 self._sm.hooks.remove(name)
                 self._sm.iqs.remove(name)
                 del self.by_name[name]
+                self._failed.add(name)
 
     def stop(self) -> None:
         """Stop all."""
@@ -119,7 +122,27 @@ class ActiveModules:
         return [feature for module in self.by_name.values() for feature in module.account_features]
 
     def listing(self) -> list[dict[str, Any]]:
-        """For an operator: name, help, XEPs of each that is on."""
+        """For an operator, each module that is installed:
+
+        name, help, xeps, features, module   what it is, and the Python module that it comes from
+        state      'on', 'off', or 'failed': it could not start
+        hooks      [point, order, the handler's name]: the handlers that are in their places
+        answers    [get or set, namespace, name, [places]]
+        calls, failures   so far
+        """
+        seats, iqs = self._sm.hooks.listing(), self._sm.iqs.listing()
         return [
-            {'name': module.name, 'help': module.help, 'xeps': list(module.xeps)} for module in self.by_name.values()
+            {
+                'name': name,
+                'state': 'on' if name in self.by_name else 'failed' if name in self._failed else 'off',
+                'help': kind.help,
+                'xeps': list(kind.xeps),
+                'module': kind.__module__,
+                'features': sorted({*kind.server_features, *kind.account_features}),
+                'hooks': [[seat.point, seat.order, seat.handler] for seat in seats if seat.owner == name],
+                'answers': [[iq.kind, iq.ns, iq.name, list(iq.places)] for iq in iqs if iq.owner == name],
+                'calls': self._sm.tallies.of(name).calls,
+                'failures': self._sm.tallies.of(name).failures,
+            }
+            for name, kind in self._installed.items()
         ]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from twisted.logger import Logger
 
+from jabberd_tx.components.sm.tally import Tallies, Tally
 from jabberd_tx.xmpp.errors import StanzaError
 
 Handler = Callable[..., Any]
@@ -174,7 +175,10 @@ class Hooks:
 
     log = Logger()
 
-    def __init__(self, points: tuple[Point, ...] = POINTS) -> None:
+    def __init__(self, points: tuple[Point, ...] = POINTS, tallies: Tallies | None = None) -> None:
+        self._of = (tallies or Tallies()).of
+        # The tally of each handler in a chain, at its index.
+        self._tallies: dict[str, list[Tally]] = {point.name: [] for point in points}
         self.points = {point.name: point for point in points}
         self.chains: dict[str, list[Handler]] = {point.name: [] for point in points}
         self._entries: dict[str, list[_Entry]] = {point.name: [] for point in points}
@@ -196,6 +200,7 @@ class Hooks:
     def _refresh(self, point: str) -> None:
         entries = self._entries
         self.chains[point][:] = [entry.handler for entry in entries[point]]
+        self._tallies[point][:] = [self._of(entry.owner) for entry in entries[point]]
         concerned = {entry.owner for entry in entries.get('message_concerns', ())} - {''}
         self.unconcerned[:] = [
             entry.handler for name in ON_THE_WAY for entry in entries.get(name, ()) if entry.owner not in concerned
@@ -218,8 +223,9 @@ class Hooks:
 
     def ask_now(self, point: str, *arguments: Any) -> tuple[Any, Awaitable[Any] | None]:
         """The same as (answer, None) if it is there at once, otherwise (None, what to await for it)."""
-        chain = self.chains[point]
+        chain, tallies = self.chains[point], self._tallies[point]
         for index, handler in enumerate(chain):
+            tallies[index].calls += 1
             try:
                 answer = handler(*arguments)
             except StanzaError:
@@ -246,6 +252,7 @@ class Hooks:
         except Exception:
             self.failed(point, asked)
         for handler in others:
+            self._tally(point, handler).calls += 1
             try:
                 answer = handler(*arguments)
                 if isawaitable(answer):
@@ -262,7 +269,8 @@ class Hooks:
     def collect(self, point: str, *arguments: Any) -> list[Any]:
         """What all handlers answer, one after the other: each gives an iterable or None."""
         found: list[Any] = []
-        for handler in self.chains[point]:
+        for handler, tally in zip(self.chains[point], self._tallies[point], strict=True):
+            tally.calls += 1
             try:
                 found.extend(handler(*arguments) or ())
             except StanzaError:
@@ -273,7 +281,8 @@ class Hooks:
 
     def tell(self, point: str, *arguments: Any) -> None:
         """Call all; answers mean nothing, failures are logged."""
-        for handler in list(self.chains[point]):
+        for handler, tally in list(zip(self.chains[point], self._tallies[point], strict=True)):
+            tally.calls += 1
             try:
                 handler(*arguments)
             except Exception:
@@ -281,6 +290,12 @@ class Hooks:
 
     def failed(self, point: str, handler: Handler) -> None:
         """Log the exception that is being handled."""
+        self._tally(point, handler).failures += 1
         self.log.failure(
             'a handler of {point} failed: {handler}', point=point, handler=getattr(handler, '__qualname__', handler)
         )
+
+    def _tally(self, point: str, handler: Handler) -> Tally:
+        """Of a handler, which may have been taken away meanwhile."""
+        owners = [entry.owner for entry in self._entries[point] if entry.handler == handler]
+        return self._of(owners[0] if owners else '')

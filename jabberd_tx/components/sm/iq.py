@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from jabberd_tx.components.sm.hooks import STOP
 from jabberd_tx.components.sm.module import OTHER_ACCOUNT, OWN_ACCOUNT, SERVER, IqUse
+from jabberd_tx.components.sm.tally import Tally
 from jabberd_tx.link.frames import CLIENT, REPEAT, Route
 from jabberd_tx.storage.operations import StorageError
 from jabberd_tx.xmpp.errors import StanzaError
@@ -52,6 +53,17 @@ class _Answerer(NamedTuple):
     use: IqUse
     method: Callable[[IqRequest], Any]
     owner: str
+    tally: Tally
+
+
+class IqSeat(NamedTuple):
+    """One answerer, as `IqAnswers.listing` tells it."""
+
+    kind: str
+    ns: str
+    name: str
+    places: tuple[str, ...]
+    owner: str
 
 
 class IqAnswers:
@@ -60,7 +72,7 @@ class IqAnswers:
     log = Logger()
 
     def __init__(self, sm: SessionManager) -> None:
-        self._sm = sm
+        self._sm, self._seconds = sm, sm.reactor.seconds
         self._answerers: dict[tuple[str, str, str], list[_Answerer]] = {}
         self._sent_hooks, self._to_hooks = sm.hooks.chains['iq_sent'], sm.hooks.chains['iq_to']
 
@@ -70,7 +82,7 @@ class IqAnswers:
         for other in known:
             if other.use.places & use.places:
                 raise ValueError(f'{owner}: {other.owner} answers {use.kind} {use.ns} already')
-        known.append(_Answerer(use, method, owner))
+        known.append(_Answerer(use, method, owner, self._sm.tallies.of(owner)))
 
     def remove(self, owner: str) -> None:
         """Take a module's away."""
@@ -78,6 +90,14 @@ class IqAnswers:
             known[:] = [answerer for answerer in known if answerer.owner != owner]
             if not known:
                 del self._answerers[what]
+
+    def listing(self) -> list[IqSeat]:
+        """All answerers."""
+        return [
+            IqSeat(one.use.kind, one.use.ns, one.use.name, tuple(sorted(one.use.places)), one.owner)
+            for known in self._answerers.values()
+            for one in known
+        ]
 
     # ---- taking
 
@@ -136,62 +156,69 @@ class IqAnswers:
         child = stanza.children[0]
         place = SERVER if not to.local else OWN_ACCOUNT if to.bare == sender.bare else OTHER_ACCOUNT
         stream = frame.uid[:16] if frame.flags & CLIENT else None
-        method = self._find(kind, child, place)
+        answerer = self._find(kind, child, place)
         request = IqRequest(stanza, child, sender, to, place, stream)
         if place == OTHER_ACCOUNT:
-            return self._answer_if_there(frame, request, method)
-        return self._answer(frame, request, method)
+            return self._answer_if_there(frame, request, answerer)
+        return self._answer(frame, request, answerer)
 
-    def _find(self, kind: str, child: Child, place: str) -> Callable[[IqRequest], Any]:
+    def _find(self, kind: str, child: Child, place: str) -> _Answerer:
         known = self._answerers.get((kind, child.ns, child.name), ())
         for answerer in known:
             if place in answerer.use.places:
-                return answerer.method
+                return answerer
         if known and place == OTHER_ACCOUNT and kind == 'set':
             raise StanzaError('forbidden')  # RFC 6121 §2.3.3; says nothing of whether there is such an account
         raise StanzaError('service-unavailable')
 
     # ---- answering
 
-    def _answer(
-        self, frame: Route, request: IqRequest, method: Callable[[IqRequest], Any]
-    ) -> Coroutine[Any, Any, None] | None:
+    def _answer(self, frame: Route, request: IqRequest, answerer: _Answerer) -> Coroutine[Any, Any, None] | None:
+        tally = answerer.tally
+        tally.calls += 1
+        since = self._seconds()
         try:
-            answer = method(request)
+            answer = answerer.method(request)
         except Exception as error:
-            self._refuse(frame, request, error)
+            self._refuse(frame, request, error, tally)
             return None
         if isawaitable(answer):
-            return self._wait(frame, request, answer)
+            return self._wait(frame, request, answer, tally, since)
         self._reply(frame, request, answer)
+        tally.answered += 1
+        tally.seconds += self._seconds() - since
         return None
 
-    async def _wait(self, frame: Route, request: IqRequest, pending: Any) -> None:
+    async def _wait(self, frame: Route, request: IqRequest, pending: Any, tally: Tally, since: float) -> None:
         try:
             self._reply(frame, request, await pending)
         except Exception as error:
-            self._refuse(frame, request, error)
+            self._refuse(frame, request, error, tally)
+        else:
+            tally.answered += 1
+            tally.seconds += self._seconds() - since
 
-    async def _answer_if_there(self, frame: Route, request: IqRequest, method: Callable[[IqRequest], Any]) -> None:
+    async def _answer_if_there(self, frame: Route, request: IqRequest, answerer: _Answerer) -> None:
         try:
             if not await self._sm.accounts.exist(request.to.bare):
                 raise StanzaError('service-unavailable')
         except Exception as error:
-            self._refuse(frame, request, error)
+            self._refuse(frame, request, error, answerer.tally)
             return
-        work = self._answer(frame, request, method)
+        work = self._answer(frame, request, answerer)
         if work is not None:
             await work
 
     def _reply(self, frame: Route, request: IqRequest, answer: Stanza | None) -> None:
         self._sm.reply(frame, answer if answer is not None else request.result())
 
-    def _refuse(self, frame: Route, request: IqRequest, error: Exception) -> None:
+    def _refuse(self, frame: Route, request: IqRequest, error: Exception, tally: Tally) -> None:
         if isinstance(error, StanzaError):
             self._sm.refuse(frame, request.stanza, error.condition, error.text, error.type, error.application)
         elif isinstance(error, StorageError):
             self._sm.refuse(frame, request.stanza, 'resource-constraint', 'try again later')
         else:
+            tally.failures += 1
             self.log.failure('answering {name} failed', name=request.child.ns)
             self._sm.refuse(frame, request.stanza, 'internal-server-error')
 

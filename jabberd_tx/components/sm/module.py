@@ -51,6 +51,9 @@ class IModule(Interface):
     def section() -> Section:
         """The options, [modules.NAME]; the first is `enabled`."""
 
+    def declared() -> list[tuple[HookUse | IqUse, str]]:
+        """The hooks and the IQs that it answers, with the names of the methods."""
+
     def __call__(sm: SessionManager, options: Any) -> Module:
         """A module at work; `options` are the section's values."""
 
@@ -135,11 +138,16 @@ class Module:
     def stop(self) -> None:
         """It has done all its work."""
 
+    @classmethod
+    def declared(cls) -> list[tuple[HookUse | IqUse, str]]:
+        """What the class declares by `hook` and `answers`, with the methods' names, in the order of these."""
+        return [
+            (use, name)
+            for name in sorted(dir(cls))
+            for use in getattr(getattr(cls, name), 'uses', None) or ()
+            if isinstance(use, HookUse | IqUse)
+        ]
+
     def uses(self) -> list[tuple[HookUse | IqUse, Callable[..., Any]]]:
-        """What the class declares by `hook` and `answers`, with the bound methods, in the order of their names."""
-        found = []
-        for name in sorted(dir(type(self))):
-            declared = getattr(getattr(type(self), name), 'uses', None)
-            if isinstance(declared, list):
-                found += [(use, getattr(self, name)) for use in declared]
-        return found
+        """The same with the bound methods."""
+        return [(use, getattr(self, name)) for use, name in self.declared()]

@@ -34,6 +34,7 @@ from jabberd_tx.components.sm.posts import Posts
 from jabberd_tx.components.sm.presence import Presence
 from jabberd_tx.components.sm.roster import RosterAnswers
 from jabberd_tx.components.sm.rosters import Rosters
+from jabberd_tx.components.sm.tally import Tallies
 from jabberd_tx.link.frames import CLIENT, Bounce, Fanout, Route, Working
 from jabberd_tx.link.interfaces import Link, Links
 from jabberd_tx.storage.operations import Storage
@@ -57,6 +58,7 @@ class SessionManager:
     domains   what it serves
     sessions, storage, accounts, rosters   who is online, and what outlives a process
     hooks, iqs, modules   who has a say, who answers what, and which modules are on
+    metrics   where they may count what they like; what is counted of each anyway is in `tallies`
     posts     sends stanzas to sessions and names
     delivery  messages on their way
     presence, handshake, roster, lifecycle   RFC 6121's parts
@@ -83,7 +85,8 @@ class SessionManager:
         self.domains = frozenset(domains)
         self.options, self.reactor, self.turn = options, reactor, turn
         self.measures = Measures(metrics, lambda: float(self.pending()), lambda: float(len(self.rosters)))
-        self.hooks = Hooks()
+        self.metrics, self.tallies = metrics, Tallies(metrics)
+        self.hooks = Hooks(tallies=self.tallies)
         self.accounts = KnownAccounts(storage, reactor.seconds)
         self.rosters = Rosters(storage, reactor.seconds, lambda: int(options.roster_cache), self.is_alone)
         self.posts = Posts(links, reactor, lambda: float(options.busy_seconds))
