@@ -226,3 +226,22 @@ def uid_stream(uid: bytes) -> bytes:
 def uid_number(uid: bytes) -> int:
     """The number in a uid."""
     return int.from_bytes(uid[16:], 'big')
+
+
+# In the first byte of a uid's number, which never grows so far.
+_GIVEN_BACK = 0x80
+
+
+def confirmation(frame: Route) -> bytes:
+    """What a CONFIRM of this frame lists: its uid; of a RETURNED one with the highest bit of the number set.
+
+    The node that gives a message back may be the one that the message came from: so it can tell which of the two
+    is confirmed.
+    """
+    uid = frame.uid
+    return uid[:16] + bytes((uid[16] | _GIVEN_BACK,)) + uid[17:] if frame.flags & RETURNED else uid
+
+
+def given_back(uid: bytes) -> bytes | None:
+    """The uid of the RETURNED frame that is confirmed so; None when it is another frame."""
+    return uid[:16] + bytes((uid[16] & ~_GIVEN_BACK,)) + uid[17:] if uid[16] & _GIVEN_BACK else None

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from jabberd_tx.base.backoff import Backoff
-from jabberd_tx.link.frames import REPEAT, RETURNED, Route
+from jabberd_tx.link.frames import REPEAT, RETURNED, Route, given_back
 from jabberd_tx.xmpp.errors import error_reply
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -71,10 +71,11 @@ class ReturnedMessages:
         self._frames.setdefault(frame.uid, []).append(frame)
         self._send(frame)
 
-    def confirm(self, uid: bytes) -> None:
-        """An sm has it."""
-        frames = self._frames.get(uid)
-        if frames is None:
+    def confirm(self, confirmed: bytes) -> None:
+        """An sm has it.  Whatever else is confirmed, such as the client's own stanza of that uid, is nothing to us."""
+        uid = given_back(confirmed)
+        frames = self._frames.get(uid) if uid is not None else None
+        if uid is None or frames is None:
             return
         self._bytes -= _size(frames.pop(0))
         self._attempts = 0

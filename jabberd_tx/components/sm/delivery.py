@@ -19,7 +19,7 @@ from jabberd_tx.components.sm.deciding import Deciding
 from jabberd_tx.components.sm.lanes import Item, Lane, Target
 from jabberd_tx.components.sm.messages import DELIVER, DROP, STORE, choose
 from jabberd_tx.components.sm.sending import HOPS, Sending
-from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Confirm, Route
+from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Confirm, Route, confirmation
 from jabberd_tx.xmpp.errors import error_reply
 from jabberd_tx.xmpp.jid import Jid
 from jabberd_tx.xmpp.stanza import Stanza
@@ -153,7 +153,7 @@ class Delivery:
         if item is None:
             return False
         if flags & RETURNED or item.arrived.flags & RETURNED or item.arrived.source != frame.source:
-            item.troubled().also.append((frame.source, via))
+            item.troubled().also.append((frame.source, confirmation(frame), via))
         else:
             item.via = via  # the way that it came before is gone
         if flags & RETURNED and item.frame is not None and item.frame.dest == frame.source:
@@ -335,12 +335,12 @@ class Delivery:
             return
         item.lane.items.pop(uid, None)
         self.settled.mark(uid)
-        self._confirm(item.arrived.source, uid, item.via)
+        self._confirm(item.arrived.source, confirmation(item.arrived), item.via)
         if not uid[23] % SAMPLE:
             self._time(uid)
         if item.trouble is not None:
-            for node, via in item.trouble.also:
-                self._confirm(node, uid, via)
+            for node, confirmed, via in item.trouble.also:
+                self._confirm(node, confirmed, via)
 
     def refuse(
         self, item: Item, condition: str, text: str = '', kind: str | None = None, application: bytes = b''

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from jabberd_tx.link import session as vocabulary
-from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Route
+from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Route, confirmation
 from jabberd_tx.xmpp.errors import StanzaError
 from jabberd_tx.xmpp.jid import InvalidJid, parse
 from jabberd_tx.xmpp.stanza import Stanza
@@ -219,7 +219,7 @@ class Intake:
     def _confirm(self, arrival: Arrival) -> None:
         frame = arrival.frame
         self._sm.delivery.settled.mark(frame.uid)
-        self._sm.links.confirm(frame.source, frame.uid, arrival.via)
+        self._sm.links.confirm(frame.source, confirmation(frame), arrival.via)
 
     def _confirmed_when_done(self, arrival: Arrival, work: Work) -> Work:
         if work is None:

@@ -40,7 +40,7 @@ class Trouble:
     ready     the hooks have seen it
     asked     they have, and it has not gone anywhere yet; `placed`: it has, and they know
     attempts  how often it was sent back for lack of credit or of a path, and `since` which tick
-    also      (node, link) of others who wait for it to be settled
+    also      (node, what to confirm to it, link) of others who wait for it to be settled
     sessions  the answer of the session store, to be used once
     returned  the target that has given it back, and will confirm it still
     back      by node, how many of several sessions have done so
@@ -57,7 +57,7 @@ class Trouble:
         self.reached = self.deciding = self.repeat = self.asked = self.placed = False
         self.ready = True
         self.attempts = self.since = 0
-        self.also: list[tuple[str, Link]] = []
+        self.also: list[tuple[str, bytes, Link]] = []
         self.sessions: list[Session] | None = None
         self.returned: Target | None = None
         self.back: dict[str, int] = {}

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from jabberd_tx.components.c2s.service import C2S, OPTIONS, ClientFactory
 from jabberd_tx.link import session as vocabulary
-from jabberd_tx.link.frames import Bounce, Confirm, Fanout, Route, Working, make_uid, uid_number
+from jabberd_tx.link.frames import Bounce, Confirm, Fanout, Route, Working, confirmation, make_uid, uid_number
 from jabberd_tx.link.interfaces import Link
 from jabberd_tx.routing.options import OPTIONS as ROUTER_OPTIONS
 from jabberd_tx.routing.router import Router
@@ -85,7 +85,7 @@ class ScriptedSm:
         """Confirm these (or all that are withheld)."""
         for frame in frames or list(self.withheld):
             self.withheld.remove(frame)
-            self.links.confirm(frame.source, frame.uid)
+            self.links.confirm(frame.source, confirmation(frame))
 
     def send(
         self, node: str, stream: bytes, stanza: Stanza, epoch: int | None = None, uid: bytes = b'', flags: int = 0

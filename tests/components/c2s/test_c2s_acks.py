@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jabberd_tx.link.frames import REPEAT, RETURNED, Fanout, make_uid
+from jabberd_tx.link.frames import REPEAT, RETURNED, Fanout, confirmation, make_uid
 from jabberd_tx.testing.client import Refused, XmppClient
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.stanza import Stanza
@@ -171,6 +171,31 @@ def test_messages_without_ack_go_back_when_the_stream_ends() -> None:
     site.sm.confirm()
     site.settle()
     assert not len(site.c2s.returned) and not site.c2s.sessions
+
+
+def test_what_confirms_a_message_to_its_sender_does_not_release_the_copy_that_was_given_back() -> None:
+    """Sender and recipient are at one c2s, and the message is confirmed twice, for it was repeated."""
+    site = Site()
+    romeo, juliet = site.login('romeo'), site.login('juliet', 'j', acks=True)
+    juliet.answers = False
+    site.sm.confirms = False
+    romeo.send(chat(1, juliet.jid))
+    site.settle()
+    (sent,) = site.sm.frames
+    stream = site.session(juliet).stream
+    site.sm.send('c2s-1', stream, message(1, romeo.jid, juliet.jid), uid=sent.uid)
+    site.settle()
+    juliet.drop()
+    site.settle()
+    copy = next(frame for frame in site.sm.frames if frame.flags & RETURNED)
+    assert copy.uid == sent.uid
+    for _ in range(2):
+        site.sm.links.confirm('c2s-1', sent.uid)
+        site.settle()
+    assert not site.session(romeo).unconfirmed and len(site.c2s.returned) == 1
+    site.sm.links.confirm('c2s-1', confirmation(copy))
+    site.settle()
+    assert not len(site.c2s.returned)
 
 
 def test_a_message_that_a_fan_out_brought_goes_back_with_its_address() -> None:

@@ -20,6 +20,7 @@ from jabberd_tx.link.frames import (
     Fanout,
     Route,
     Working,
+    given_back,
     make_uid,
     uid_number,
 )
@@ -271,10 +272,17 @@ class ScriptedC2s:
 
     def on_confirm(self, frame: Confirm) -> None:
         for uid in frame.uids:
+            back = given_back(uid)
+            if back is not None:
+                self.returned.append(back)
+                copies = self.giving_back.get(back, [])
+                if len(copies) > 1:
+                    del copies[0]
+                else:
+                    self.giving_back.pop(back, None)
+                continue
             client = self.clients.get(uid[:16])
             if client is None:
-                self.returned.append(uid)
-                self.giving_back.pop(uid, None)
                 continue
             number = uid_number(uid)
             if client.sent.pop(number, None) is not None:
