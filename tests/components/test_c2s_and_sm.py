@@ -50,6 +50,7 @@ class Cluster:
             self.storage.run(accounts.put, f'{user}@{DOMAIN}', CREDENTIALS)
         self.sms: dict[str, tuple[SessionManager, SeveralLinks]] = {}
         self.c2ss: dict[str, tuple[C2S, SeveralLinks]] = {}
+        self.leaving: list[SeveralLinks] = []  # of c2s that are about to end
         self.count = 0
         for _ in range(sms):
             self.add_sm()
@@ -86,7 +87,7 @@ class Cluster:
         self.c2ss[links.node] = c2s, links
 
     def all_links(self) -> list[SeveralLinks]:
-        return [links for _, links in (*self.sms.values(), *self.c2ss.values())]
+        return [links for _, links in (*self.sms.values(), *self.c2ss.values())] + self.leaving
 
     def kill_router(self, name: str) -> None:
         for links in self.all_links():
@@ -253,8 +254,11 @@ class Trial:
         elif what == 'drain sm' and len(cluster.sms) > 1:
             rng.choice(list(cluster.sms.values()))[1].drain()
         elif what == 'stop c2s' and len(cluster.c2ss) > 1:
-            c2s, _ = cluster.c2ss.pop(rng.choice(list(cluster.c2ss)))
-            self.leaving.append(Deferred.fromCoroutine(c2s.stop()))
+            c2s, links = cluster.c2ss.pop(rng.choice(list(cluster.c2ss)))
+            cluster.leaving.append(links)
+            stopped = Deferred.fromCoroutine(c2s.stop())
+            stopped.addCallback(lambda _: (links.stop(), cluster.leaving.remove(links)))
+            self.leaving.append(stopped)
         elif what == 'add c2s' and len(cluster.c2ss) < 3:
             cluster.add_c2s()
         elif what == 'drop':
