@@ -37,10 +37,10 @@ def plain(name: str, password: str) -> str:
 
 
 class RawClient:
-    """One connection.  `seen`: what has come since the last `until`."""
+    """One connection, from the address `source`.  `seen`: what has come since the last `until`."""
 
-    def __init__(self, port: int, certificate: Path, domain: str = DOMAIN) -> None:
-        self.port, self.certificate, self.domain = port, certificate, domain
+    def __init__(self, port: int, certificate: Path, domain: str = DOMAIN, source: str = '127.0.0.1') -> None:
+        self.port, self.certificate, self.domain, self.source = port, certificate, domain, source
         self.seen = b''
         self.jid = ''
         self.reader: asyncio.StreamReader
@@ -51,7 +51,9 @@ class RawClient:
     async def connect(self, direct: ssl.SSLContext | None = None) -> RawClient:
         """`direct`: TLS from the first byte."""
         name = self.domain if direct is not None else None
-        opening = asyncio.open_connection('127.0.0.1', self.port, ssl=direct, server_hostname=name)
+        opening = asyncio.open_connection(
+            '127.0.0.1', self.port, ssl=direct, server_hostname=name, local_addr=(self.source, 0)
+        )
         self.reader, self.writer = await asyncio.wait_for(opening, WAIT_S)
         return self
 

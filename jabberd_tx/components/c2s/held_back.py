@@ -61,7 +61,7 @@ class HeldBack:
 def holds(outbox: Outbox, stanza: Stanza, frame: Route | None, data: bytes = b'') -> bool:
     """Of an inactive client: True when the stanza is held or dropped, False when it is to be sent now.
 
-    frame  of a message
+    frame  of what may go back: a message, an IQ
     data   the stanza's XML, where it has been made already
     """
     held, c2s = outbox.held, outbox.c2s

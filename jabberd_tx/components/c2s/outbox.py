@@ -76,7 +76,7 @@ class Outbox:
         if self._note(frame.uid) and frame.flags & REPEAT:
             links.confirm(frame.source, frame.uid, link)
             return
-        if self.held is not None and holds(self, stanza, frame if stanza.name == 'message' else None):
+        if self.held is not None and holds(self, stanza, frame if stanza.name != 'presence' else None):
             links.confirm(frame.source, frame.uid, link)
             return
         data = to_xml(stanza)

@@ -274,6 +274,30 @@ def test_active_comes_into_effect_before_what_follows_it() -> None:
     assert read(site, 'flushed', 'active') == 1 and read(site, 'flushed', 'answer') == 0
 
 
+def test_what_was_held_follows_when_the_stream_is_resumed() -> None:
+    """Also what came while the client was away, and after what it had not acked; it is active then (XEP-0352 §5.2)."""
+    site = Site()
+    client = site.login()
+    site.run(client.enable_acks(resume=True))
+    client.send(f"<inactive xmlns='{ns.CSI}'/>")
+    client.answers = False
+    site.deliver(client, message(1))
+    site.deliver(client, receipt(1))
+    site.deliver(client, presence(1, 'a'))
+    client.drop()
+    site.settle()
+    site.deliver(client, presence(1, 'b'))
+    site.deliver(client, receipt(2))
+    site.advance(100)
+    again = site.connect()
+    site.run(again.login_to_resume(client, h=0))
+    site.settle()
+    assert again.take_stanzas() == [message(1), receipt(1), presence(1, 'b'), receipt(2)]
+    again.ack()
+    site.deliver(again, presence(2))
+    assert again.take_stanzas() == [presence(2)] and not again.error
+
+
 def test_other_words_of_the_namespace_end_the_stream() -> None:
     """There are only two."""
     site = Site()
