@@ -30,16 +30,6 @@ OPTIONS = Section(
         high=64,
     ),
     Option(
-        'gather',
-        float,
-        0.0,
-        'While there is something to do all the time, a process looks for more only so often: latency, at each process '
-        'on the way, for CPU time. 0: at once.',
-        unit='s',
-        low=0,
-        high=0.05,
-    ),
-    Option(
         'log_level',
         str,
         'info',

@@ -7,7 +7,6 @@ import os
 import sys
 from typing import Any
 
-from jabberd_tx.base import site
 from jabberd_tx.base.polls import TurnPolls
 from jabberd_tx.services.server import Server
 
@@ -22,7 +21,7 @@ class ServerProcess(Server):
     def startService(self) -> None:
         """Begin; what goes wrong later ends the process with status 1 and one line."""
         os.umask(0o077)
-        TurnPolls(self.reactor, self.turn, self.section(site.OPTIONS).gather).start()
+        TurnPolls(self.reactor, self.turn).start()
         super().startService()
 
     def started(self) -> None:

@@ -19,21 +19,6 @@ from jabberd_tx.base.turn import MOST_CALLS, Turn
 from jabberd_tx.base.turn_clock import TurnClock
 
 
-class Sleepless:
-    """A clock that only sleeping moves on."""
-
-    def __init__(self) -> None:
-        self.seconds = 100.0
-        self.slept: list[float] = []
-
-    def now(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(round(seconds, 6))
-        self.seconds += seconds
-
-
 class Readable:
     """A socket that always has something to read."""
 
@@ -61,8 +46,7 @@ class PollsCase(SynchronousTestCase):
         self.reactor = EPollReactor()
         self.addCleanup(self.close)
         self.turn = Turn(self.reactor)
-        self.clock = Sleepless()
-        self.polls = TurnPolls(self.reactor, self.turn, 0.002, self.clock.now, self.clock.sleep)
+        self.polls = TurnPolls(self.reactor, self.turn)
         self.seen: list[object] = []
         self.readables: list[Readable] = []
 
@@ -89,7 +73,7 @@ class StartTests(PollsCase):
         self.addCleanup(reactor.removeAll)
         before = reactor.doIteration
         turn = Turn(reactor)
-        self.assertFalse(TurnPolls(reactor, turn, 0.002).start())
+        self.assertFalse(TurnPolls(reactor, turn).start())
         self.assertEqual(reactor.doIteration, before)
         turn.later(self.seen.append, 1)
         self.assertEqual(len(reactor.getDelayedCalls()), 1)
@@ -152,55 +136,12 @@ class TurnEndTests(PollsCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
-class GatherTests(PollsCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.polls.start()
-        self.add(lambda: None)
-
-    def test_what_comes_after_a_silence_is_read_at_once(self) -> None:
-        for _ in range(3):
-            self.reactor.doIteration(1)
-            self.clock.seconds += 0.0041
-        self.assertEqual(self.clock.slept, [])
-
-    def test_polls_that_follow_closely_are_kept_apart(self) -> None:
-        """The time that the turn itself took counts."""
-        self.reactor.doIteration(1)
-        self.clock.seconds += 0.0005
-        self.reactor.doIteration(1)
-        self.clock.seconds += 0.0005
-        self.reactor.doIteration(1)
-        self.reactor.doIteration(None)
-        self.assertEqual(self.clock.slept, [0.0015, 0.002])
-
-    def test_timers_are_not_made_late(self) -> None:
-        self.reactor.doIteration(1)
-        self.reactor.doIteration(0.0005)
-        self.reactor.doIteration(0.0005)
-        self.reactor.doIteration(0)
-        self.assertEqual(self.clock.slept, [0.0005])
-
-    def test_a_long_turn_needs_no_wait(self) -> None:
-        self.reactor.doIteration(1)
-        self.reactor.doIteration(1)
-        self.clock.seconds += 0.003
-        self.reactor.doIteration(1)
-        self.assertEqual(self.clock.slept, [])
-
-    def test_zero_never_waits(self) -> None:
-        self.polls.gather = 0
-        for _ in range(3):
-            self.reactor.doIteration(1)
-        self.assertEqual(self.clock.slept, [])
-
-
 class WithConnections(SynchronousTestCase):
     def test_a_connection_is_served_from_its_beginning_to_its_end(self) -> None:
         """On a reactor that runs, with the clock on top: what is written in a turn is sent, and the loss is seen."""
         reactor = EPollReactor()
         turn = Turn(reactor)
-        polls = TurnPolls(reactor, turn, 0.002)
+        polls = TurnPolls(reactor, turn)
         self.assertTrue(polls.start())
         clock = TurnClock(Metrics())
         clock.start(reactor)
