@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -199,6 +200,7 @@ class _Collected(Collector):
         return self._metrics.families()
 
 
+@lru_cache(1024)
 def attribute(value: str) -> str:
     """The attribute of Counters for a value of the label."""
     name = re.sub(r'\W', '_', value)

@@ -30,6 +30,16 @@ def test_counters_have_a_number_for_each_value_of_their_label():
     assert counts.read() == {'no-link': 2, 'busy': 0, '7bit': 1}
 
 
+def test_one_more_of_a_value_that_is_at_hand_as_text():
+    counts = Counters('site_bounces', 'Bounces.', 'reason', ('no-link', '7bit'))
+    counts.one_more('no-link')
+    counts.one_more('7bit')
+    counts.one_more('7bit')
+    assert counts.read() == {'no-link': 1, '7bit': 2}
+    with pytest.raises(AttributeError):
+        counts.one_more('busy')
+
+
 def test_counters_without_a_label_have_a_total():
     metrics = Metrics()
     counts = metrics.counters('site_connections', 'Connections.')

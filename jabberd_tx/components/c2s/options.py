@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jabberd_tx.base.option import ValuesOf
 from jabberd_tx.base.options import Option, Section
+from jabberd_tx.components.c2s.addresses import parse_networks
 from jabberd_tx.components.c2s.limit_options import CLIENT_STATE, CONNECTION_LIMITS, FAILED_LOGINS, RATES
 from jabberd_tx.components.c2s.login_options import LOGIN
 from jabberd_tx.components.c2s.resumption_options import RESUMPTION
@@ -15,8 +16,12 @@ _AROUND = 65536
 
 
 def _rule(values_of: ValuesOf) -> None:
-    """Whatever a client may send fits into a frame."""
+    """Whatever a client may send fits into a frame; networks are networks."""
     clients = values_of(OPTIONS)
+    try:
+        parse_networks(clients.unlimited_addresses)
+    except ValueError as error:
+        raise ValueError(f'c2s.unlimited_addresses: expected addresses and networks: {error}') from None
     # Written anew with all its namespaces, a stanza's content may take twice as much as it came in, its attributes
     # stay, and each child is noted.
     least = 3 * clients.max_stanza_bytes + 32 * clients.max_children + _AROUND

@@ -162,7 +162,7 @@ class C2S:
         await shut_down(self)
 
     def options_changed(self) -> None:
-        """Some have new values.  ConfigError for one that can not be used."""
+        """Some have new values.  ValueError for one that can not be used."""
         self.admission.options_changed()
         self.offer = Offer(self.options, self.early_limits, self.limits)
 

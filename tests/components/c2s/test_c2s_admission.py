@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jabberd_tx.base.options import ConfigError
+from jabberd_tx.base.options import ConfigError, load
 from jabberd_tx.components.c2s.addresses import counted_as, is_loopback, parse_networks
+from jabberd_tx.components.c2s.service import OPTIONS, ClientFactory
+from jabberd_tx.testing import memory_transport
 from jabberd_tx.testing.client import XmppClient
 from tests.components.c2s.c2s_support import Site
 
@@ -102,13 +104,23 @@ def test_those_who_are_turned_away_may_stay_no_longer_than_others() -> None:
     assert not site.c2s.closing and client.closed and site.c2s.admission.connections == 1
 
 
+def test_on_direct_tls_there_is_nothing_to_say_it_on() -> None:
+    """The connection is aborted."""
+    site = Site(address_connections=1)
+    came_in(site, '192.0.2.1')
+    client, server = XmppClient('romeo@example.net'), ClientFactory(site.c2s, True).buildProtocol(None)  # type: ignore[arg-type]
+    memory_transport.connect(site.clock, client, server, '192.0.2.1')
+    site.settle()
+    assert client.closed and not client.inbox and not site.c2s.closing
+
+
 def test_networks_that_are_none_are_refused() -> None:
-    """With the option's name; a reload keeps those that there were."""
-    with pytest.raises(ConfigError, match='c2s.unlimited_addresses: .*example.org'):
-        Site(unlimited_addresses=['example.org'])
+    """In the file, with the option's name; and a c2s keeps those that there were."""
+    with pytest.raises(ConfigError, match='c2s.unlimited_addresses: expected addresses and networks: .*example.org'):
+        load(None, [OPTIONS], ['c2s.unlimited_addresses=["::1", "example.org"]'])
     site = Site(unlimited_addresses=['192.0.2.0/24'])
     site.c2s.options.unlimited_addresses = ['192.0.2.1/24']
-    with pytest.raises(ConfigError, match='has host bits set'):
+    with pytest.raises(ValueError, match='has host bits set'):
         site.c2s.options_changed()
     assert counted_as('192.0.2.9', site.c2s.admission.unlimited) == ''
 
