@@ -1,6 +1,7 @@
 """What c2s and sm say to each other about a session: ROUTE payloads named 'session'.
 
-    c2s -> sm   start    resource wanted ('' for any); the stream is the uid's, the owner the ROUTE's key
+    c2s -> sm   start    resource wanted ('' for any), carbons='1' to begin with copies (XEP-0280); the stream is
+                         the uid's, the owner the ROUTE's key
     sm  -> c2s  started  jid: the full JID that is bound
     sm  -> c2s  refused  condition, text: a stanza error for the bind (RFC 6120 §7.6.2.2)
     c2s -> sm   attach   jid, epoch, and the last broadcast presence packed as `inner`: the session
@@ -22,9 +23,12 @@ START, STARTED, REFUSED = 'start', 'started', 'refused'
 ATTACH, ATTACHED, END, CLOSE, LOST = 'attach', 'attached', 'end', 'close', 'lost'
 
 
-def start(resource: str) -> Stanza:
+def start(resource: str, carbons: bool = False) -> Stanza:
     """c2s asks for a session of the ROUTE's owner; '' lets the sm choose the resource."""
-    return Stanza(NAME, {'type': START, 'resource': resource})
+    attrs = {'type': START, 'resource': resource}
+    if carbons:
+        attrs['carbons'] = '1'
+    return Stanza(NAME, attrs)
 
 
 def started(jid: str) -> Stanza:

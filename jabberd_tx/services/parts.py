@@ -129,6 +129,7 @@ async def start_c2s(process: Server, links: Any, storage: Storage) -> C2S:
         process.turn,
         process.metrics,
         contexts,
+        _has_carbons(process),
     )
     _start_links(process, links)
     process.on_stop(c2s.stop)
@@ -146,6 +147,11 @@ def start_component(process: Server, links: Any, make: MakeComponent, name: str)
     component.start()
     process.figures[name] = component.status
     return component
+
+
+def _has_carbons(process: Server) -> bool:
+    """Whether the site's session managers have XEP-0280, by the configuration that is theirs as well."""
+    return any(section.name == 'modules.carbons' and process.section(section).enabled for section in module_sections())
 
 
 def _contexts(process: Server) -> ServerContexts | None:

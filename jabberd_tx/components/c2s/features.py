@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.acks import FEATURE as ACKS
@@ -24,7 +23,11 @@ def after_login(more: bytes) -> bytes:
     return b'<stream:features>%b%b</stream:features>' % (_ALWAYS_AFTER_LOGIN, more)
 
 
-@lru_cache(64)
+def with_session(more: bytes) -> bytes:
+    """The features of a stream that has a session already (XEP-0388 with a bind or a resumption inline)."""
+    return b'<stream:features>%b%b%b</stream:features>' % (ACKS, _ROSTER, more)
+
+
 def before_login(starttls: str, mechanisms: Sequence[str], bindings: Sequence[str], more: bytes = b'') -> bytes:
     """The features of a stream on which nobody has logged in.
 

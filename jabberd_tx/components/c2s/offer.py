@@ -1,24 +1,55 @@
-"""What streams are offered beside mechanisms and TLS, made once from the options: bytes of stream features."""
+"""What streams are offered, made once from the options: bytes of stream features."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
+from jabberd_tx.components.c2s import features
 from jabberd_tx.components.c2s.client_state import FEATURE as CLIENT_STATE
+from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp.acks import FEATURE as ACKS
 from jabberd_tx.xmpp.parser import Limits
+from jabberd_tx.xmpp.payloads import sasl2
 from jabberd_tx.xmpp.payloads.stream_limits import limits
+
+# Offers that are remembered: they differ by TLS, the certificate's kind and the options.
+MOST = 64
 
 
 class Offer:
-    """before, after: features that a stream has before and after somebody has logged in."""
+    """after: features that a stream has once somebody has logged in; carbons: a session may begin with copies."""
 
-    __slots__ = ('after', 'before')
+    __slots__ = ('_before', '_inline', '_known', 'after', 'carbons')
 
-    def __init__(self, options: SimpleNamespace, early: Limits, late: Limits) -> None:
-        """`early`, `late`: the limits of streams before and after login."""
-        self.before = self.after = b''
+    def __init__(self, options: SimpleNamespace, early: Limits, late: Limits, carbons: bool) -> None:
+        """`early`, `late`: the limits of streams before and after login; `carbons`: sms have XEP-0280."""
+        self.carbons = carbons
+        self._known: dict[tuple[str, tuple[str, ...], tuple[str, ...]], bytes] = {}
+        self._before = self.after = b''
         if options.stream_limits:
-            self.before = limits(early.stanza_bytes)
+            self._before = limits(early.stanza_bytes)
             self.after = limits(late.stanza_bytes, int(options.idle_timeout))
         if options.csi:
             self.after += CLIENT_STATE
+        self._inline = _inline(options, carbons) if options.sasl2 else None
+
+    def before_login(self, starttls: str, mechanisms: tuple[str, ...], bindings: tuple[str, ...]) -> bytes:
+        """The features of a stream on which nobody has logged in; arguments as of features.before_login."""
+        key = starttls, mechanisms, bindings
+        known = self._known.get(key)
+        if known is None:
+            more = self._before
+            if mechanisms and self._inline is not None:
+                more = sasl2.feature(mechanisms, self._inline) + more
+            known = features.before_login(starttls, mechanisms, bindings, more)
+            if len(self._known) < MOST:
+                self._known[key] = known
+        return known
+
+
+def _inline(options: SimpleNamespace, carbons: bool) -> bytes:
+    """What may be asked for together with the login (XEP-0388 §2.1)."""
+    if not options.bind2:
+        return ACKS
+    begins = [ns.ACKS, *([ns.CSI] if options.csi else []), *([ns.CARBONS] if carbons else [])]
+    return sasl2.bind_feature(tuple(begins)) + ACKS

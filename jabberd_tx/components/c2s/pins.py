@@ -287,7 +287,7 @@ class Pins:
                 for frame in session.unconfirmed.values():
                     link.route(frame._replace(epoch=session.epoch, flags=CLIENT | REPEAT))
                 return
-            payload = vocabulary.start(session.resource)
+            payload = vocabulary.start(session.resource, session.carbons)
             flags |= REPEAT if session.epoch else 0
         else:
             presence = Stanza.unpack(session.presence) if session.presence else None

@@ -98,8 +98,11 @@ class C2S:
         turn: Turn,
         metrics: Metrics,
         tls: ServerContexts | None,
+        carbons: bool = False,
     ) -> None:
-        """Attaches itself to `links`.  ValueError for options that no client could log in with."""
+        """Attaches itself to `links`.  `carbons`: sms have XEP-0280.
+
+        ValueError for options that no client could log in with."""
         self.links, self.options, self.reactor, self.turn, self.tls = links, options, reactor, turn, tls
         self.node = links.node
         self.domains = tuple(parse(domain).full for domain in domains)
@@ -110,7 +113,7 @@ class C2S:
             options.max_depth, options.max_attributes, options.max_children,
         )  # fmt: skip
         self.limits = self.early_limits._replace(stanza_bytes=options.max_stanza_bytes)
-        self.offer = Offer(options, self.early_limits, self.limits)
+        self.offer = Offer(options, self.early_limits, self.limits, carbons)
         # One number of the 64 that a replay window tells apart is kept for the end of the session.
         self.window_edge = min(options.window_stanzas, 63) - 1
         self.window_bytes = max(options.window_bytes - 32768, options.window_bytes // 2)
@@ -164,7 +167,7 @@ class C2S:
     def options_changed(self) -> None:
         """Some have new values.  ValueError for one that can not be used."""
         self.admission.options_changed()
-        self.offer = Offer(self.options, self.early_limits, self.limits)
+        self.offer = Offer(self.options, self.early_limits, self.limits, self.offer.carbons)
 
     def stop_timers(self) -> None:
         """The very end."""

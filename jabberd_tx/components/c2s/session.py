@@ -69,12 +69,12 @@ class Session(Outbox):
     owed         a number that the client asked an ack for and was not told of, or that a resumption waits for
     presence     the last broadcast presence, packed; b'' while unavailable
     iqs          IQs that wait for an answer; iq_count: how many there were in all
-    resource     that the client wants, while STARTING
+    resource     that the client wants, while STARTING; carbons: it wants copies from the start (XEP-0280)
     resumption   once the client may resume the stream
     """
 
     __slots__ = (
-        'asked_over', 'bare', 'big', 'big_bytes', 'conn', 'domain', 'ended_at', 'epoch', 'floor', 'full',
+        'asked_over', 'bare', 'big', 'big_bytes', 'carbons', 'conn', 'domain', 'ended_at', 'epoch', 'floor', 'full',
         'generation', 'iq_count', 'iqs', 'jid', 'lang', 'link', 'number', 'owed', 'phase', 'pin', 'presence', 'queued',
         'resource', 'resumption', 'since', 'unconfirmed',
     )  # fmt: skip
@@ -85,6 +85,7 @@ class Session(Outbox):
         self.jid = self.bare = who.bare
         self.domain = who.domain
         self.resource = resource
+        self.carbons = False
         self.lang = lang
         self.number = 0
         self.floor = 1

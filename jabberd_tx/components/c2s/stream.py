@@ -6,7 +6,9 @@ Theory of operation.  A login sees the events of the parser, one by one, and is 
     HEADER      <stream:stream>                             features are sent: CHOICE, or BINDING once authenticated
     CHOICE      <starttls/>                                 TLS begins, and with it a new stream: HEADER
                 <auth/>                                     EXCHANGE
-    EXCHANGE    <response/> or <abort/>                     success: a new stream, HEADER; failure: CHOICE
+                <authenticate/> (XEP-0388)                  EXCHANGE
+    EXCHANGE    what exchange.py or sasl2.py waits for      success: a new stream, HEADER; by XEP-0388: BINDING, or the
+                                                            session takes over; failure: CHOICE
     BINDING     IQ set with <bind/>                         the sm is asked: STARTING
                 <resume/> (XEP-0198)                        the earlier session is looked for: STARTING
     STARTING    the sm                                      the session takes over; or it is refused: BINDING
@@ -20,6 +22,7 @@ send before it has logged in is bounded in bytes and in seconds (`deadline`, loo
 from __future__ import annotations
 
 import secrets
+from collections.abc import Coroutine
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -28,16 +31,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from jabberd_tx.components.c2s import features
-from jabberd_tx.components.c2s.authentication import Authenticated
+from jabberd_tx.components.c2s.authentication import Ask, Authenticated
+from jabberd_tx.components.c2s.exchange import Exchange
 from jabberd_tx.components.c2s.header import check_header, language, response_header
-from jabberd_tx.components.c2s.resuming import resume, resumed, wake
-from jabberd_tx.components.c2s.resumption import NotResumed
+from jabberd_tx.components.c2s.resume_request import ask_to_resume
+from jabberd_tx.components.c2s.sasl2 import ExtensibleExchange
 from jabberd_tx.components.c2s.session import Session
 from jabberd_tx.xmpp import acks, ns, sasl
 from jabberd_tx.xmpp.errors import StanzaError, error_reply, stream_error
-from jabberd_tx.xmpp.jid import InvalidJid, Jid, prepare_resource
+from jabberd_tx.xmpp.jid import InvalidJid, Jid, parse, prepare_resource
 from jabberd_tx.xmpp.parser import Event, Nonza, StreamClose, StreamOpen
-from jabberd_tx.xmpp.payloads import bind
+from jabberd_tx.xmpp.payloads import bind, sasl2
 from jabberd_tx.xmpp.stanza import Stanza
 from jabberd_tx.xmpp.writer import to_xml
 
@@ -60,8 +64,12 @@ TABLE = {
     (CHOICE, f'{ns.TLS} starttls'): '_start_tls',
     (CHOICE, f'{ns.SASL} auth'): '_authenticate',
     (CHOICE, f'{ns.SASL} abort'): '_abort',
-    (EXCHANGE, f'{ns.SASL} response'): '_respond',
-    (EXCHANGE, f'{ns.SASL} abort'): '_abort',
+    (CHOICE, f'{ns.SASL2} authenticate'): '_authenticate_extensible',
+    (CHOICE, f'{ns.SASL2} abort'): '_abort',
+    (EXCHANGE, f'{ns.SASL} response'): '_go_on',
+    (EXCHANGE, f'{ns.SASL} abort'): '_go_on',
+    (EXCHANGE, f'{ns.SASL2} response'): '_go_on',
+    (EXCHANGE, f'{ns.SASL2} abort'): '_go_on',
     (BINDING, 'stanza'): '_bind',
     (BINDING, f'{ns.TLS} starttls'): '_refuse_tls',
     (BINDING, f'{ns.ACKS} enable'): '_refuse_acks',
@@ -73,8 +81,8 @@ class Login:
     """See the module's text.  `deadline`: the service's tick at which it is given up."""
 
     __slots__ = (
-        '_answer', '_bindings', '_bytes', '_conn', '_failures', '_offer', '_request', '_session', '_since', '_state',
-        '_task', 'c2s', 'deadline', 'domain', 'jid', 'lang',
+        '_bindings', '_bytes', '_conn', '_exchange', '_failures', '_offer', '_request', '_session',
+        '_since', '_state', '_task', 'c2s', 'deadline', 'domain', 'jid', 'lang', 'sender',
     )  # fmt: skip
     log = Logger()
 
@@ -84,14 +92,15 @@ class Login:
         self.domain = ''
         self.jid: Jid | None = None
         self.lang: str | None = None
+        self.sender = ''  # the bare JID that the header says it is from
         self._conn = conn
         self._state: State = HEADER
         self._bytes = self._failures = 0
         self._since = c2s.reactor.seconds()
         self._bindings: dict[str, bytes] = {}
         self._offer: tuple[str, ...] = ()
-        self._task: Deferred[Any] | None = None  # the exchange under way
-        self._answer: Deferred[bytes] | None = None  # where its next response goes
+        self._task: Deferred[Any] | None = None  # a resumption under way
+        self._exchange: Exchange | None = None  # the attempt to log in that is under way
         self._session: Session | None = None  # that the sm is asked for
         self._request: Stanza | None = None  # that asked for it
 
@@ -129,17 +138,19 @@ class Login:
             self.fail('not-authorized', 'first log in and bind a resource')
 
     def _closed(self) -> None:
-        conn = self._conn
         self.lost()
-        conn.close()
+        self._conn.close()
 
     def lost(self) -> None:
         """The stream is over: nothing is waited for any more."""
         self._state = OVER
         self.c2s.logins.discard(self)
-        task, self._task, self._answer = self._task, None, None
+        task, self._task = self._task, None
         if task is not None:
             task.cancel()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.lost()
         session, self._session = self._session, None
         if session is not None:
             session.end()
@@ -157,9 +168,8 @@ class Login:
         header = b''
         if self._state is HEADER:
             header = response_header(self.domain or self.c2s.domains[0])
-        conn = self._conn
         self.lost()
-        conn.close(header + stream_error(condition, text, inner))
+        self._conn.close(header + stream_error(condition, text, inner))
 
     def expire(self) -> None:
         """The deadline has come."""
@@ -176,6 +186,7 @@ class Login:
             self.fail(*problem)
             return
         self.lang = language(event)
+        self.sender = parse(event.attrs['from']).bare if 'from' in event.attrs else ''
         conn = self._conn
         conn.write(response_header(domain, event.attrs.get('from', '')))
         if self.jid is not None:
@@ -192,7 +203,7 @@ class Login:
         if may_log_in:
             self._bindings = self.c2s.bindings(conn)
             self._offer = self.c2s.authentication.offered(conn.secure, plain, self._bindings)
-        conn.write(features.before_login(starttls, self._offer, tuple(self._bindings), self.c2s.offer.before))
+        conn.write(self.c2s.offer.before_login(starttls, self._offer, tuple(self._bindings)))
 
     # ---- TLS
 
@@ -216,76 +227,65 @@ class Login:
     # ---- SASL
 
     def _authenticate(self, event: Nonza) -> None:
-        mechanism = event.attrs.get('mechanism', '')
-        if mechanism not in self._offer:
-            known = not self._conn.secure and mechanism in ('PLAIN', *sasl.HASHES)
-            self._failed(mechanism, sasl.SaslFailure('encryption-required' if known else 'invalid-mechanism'))
-            return
-        try:
-            initial = sasl.decode(event.text)
-        except sasl.SaslFailure as failure:
-            self._failed(mechanism, failure)
-            return
-        self._state = EXCHANGE
-        self._conn.hold()
-        run = self.c2s.authentication.run(
-            mechanism, initial, self.domain, self._bindings, self._ask, self._conn.address or '', self._offer
-        )
-        task = Deferred.fromCoroutine(run)
-        self._task = task
-        task.addCallbacks(self._succeeded, self._not_authenticated, errbackArgs=(mechanism,))
-        task.addErrback(self._broken)
+        self._begin(Exchange(self, self._conn, event))
 
-    def _ask(self, challenge: bytes) -> Deferred[bytes]:
-        self._conn.write(sasl.challenge(challenge))
-        answer: Deferred[bytes] = Deferred()
-        self._answer = answer
-        self._conn.proceed()
-        return answer
+    def _authenticate_extensible(self, event: Nonza) -> None:
+        if self.c2s.options.sasl2:
+            self._begin(ExtensibleExchange(self, self._conn, event))
+        else:
+            self.fail('not-authorized', 'not offered')
 
-    def _respond(self, event: Nonza) -> None:
-        answer, self._answer = self._answer, None
-        if answer is None:
-            self.fail('not-authorized', 'a response without a challenge')
-            return
-        self._conn.hold()
-        try:
-            answer.callback(sasl.decode(event.text) or b'')
-        except sasl.SaslFailure as failure:
-            answer.errback(failure)
+    def _begin(self, exchange: Exchange) -> None:
+        self._state, self._exchange = EXCHANGE, exchange
+        exchange.begin()
 
     def _abort(self, event: Nonza) -> None:
-        answer, self._answer = self._answer, None
-        if answer is None:
-            self._failed('', sasl.SaslFailure('aborted'))
-        else:
-            answer.errback(sasl.SaslFailure('aborted'))
+        reason = sasl.SaslFailure('aborted')
+        self.failed('', reason, (sasl2 if event.ns == ns.SASL2 else sasl).failure(reason))
 
-    def _succeeded(self, who: Authenticated) -> None:
-        self._task = None
-        self.jid = who.jid
+    def _go_on(self, event: Nonza) -> None:
+        assert self._exchange is not None
+        self._exchange.take(event)
+
+    def run_mechanism(self, mechanism: str, initial: bytes | None, ask: Ask) -> Coroutine[Any, Any, Authenticated]:
+        """Of one that was offered; SaslFailure, at once or later."""
+        if mechanism not in self._offer:
+            known = not self._conn.secure and mechanism in ('PLAIN', *sasl.HASHES)
+            raise sasl.SaslFailure('encryption-required' if known else 'invalid-mechanism')
+        return self.c2s.authentication.run(
+            mechanism, initial, self.domain, self._bindings, ask, self._conn.address or '', self._offer
+        )
+
+    def logged_in_anew(self, who: Jid) -> None:
+        """A new stream follows."""
+        self._conn.parser.reset()
+        self._logged_in(who, HEADER)
+
+    def logged_in(self, who: Jid) -> None:
+        """Logged in, and the stream goes on (XEP-0388): a session may be asked for as ever."""
+        self._conn.write(features.after_login(self.c2s.offer.after))
+        self._logged_in(who, BINDING)
+
+    def _logged_in(self, who: Jid, state: State) -> None:
+        self.jid, self._exchange, self._bindings, self._state = who, None, {}, state
         conn = self._conn
-        self._bindings = {}
-        conn.parser.reset()
         conn.parser.limits = self.c2s.limits
-        conn.write(sasl.success(who.data))
-        self._state = HEADER
         conn.proceed()
 
-    def _not_authenticated(self, failure: Failure, mechanism: str) -> None:
-        self._task = self._answer = None
-        if self._state is OVER:
-            return  # cancelled by `lost`
-        failure.trap(sasl.SaslFailure)
-        assert isinstance(failure.value, sasl.SaslFailure)
-        self._failed(mechanism, failure.value)
-
-    def _broken(self, failure: Failure) -> None:
+    def broken(self, failure: Failure) -> None:
+        """What should not have failed did."""
         self.log.failure('a login failed for a reason of our own', failure)
         self.fail('internal-server-error')
 
-    def _failed(self, mechanism: str, failure: sasl.SaslFailure) -> None:
+    @property
+    def is_over(self) -> bool:
+        """The stream has ended, or a session has taken over."""
+        return self._state is OVER
+
+    def failed(self, mechanism: str, failure: sasl.SaslFailure, element: bytes) -> None:
+        """An attempt to log in has failed; `element` tells the client."""
         conn = self._conn
+        self._exchange = None
         self.c2s.measures.logins.failed += 1
         self.log.info(
             'login failed: {peer} at {domain} by {mechanism!r}: {condition} {text}',
@@ -295,13 +295,27 @@ class Login:
             condition=failure.condition,
             text=failure.text,
         )
-        conn.write(sasl.failure(failure))
+        conn.write(element)
         self._state = CHOICE
         self._failures += 1
         if self._failures >= self.c2s.options.login_attempts:
             self.fail('policy-violation', 'too many failed logins')
         else:
             conn.proceed()
+
+    def over(self) -> None:
+        """A session takes over."""
+        self._exchange = self._session = self._task = None
+        self._state = OVER
+        self._conn.parser.limits = self.c2s.limits
+        self.c2s.logins.discard(self)
+        self.c2s.measures.logged_in(self.c2s.reactor.seconds() - self._since)
+
+    def end_with(self, error: bytes) -> None:
+        """End the stream with this stream error; for an exchange or a resumption, of itself."""
+        self._task = self._exchange = None
+        self.lost()
+        self._conn.close(error)
 
     # ---- binding
 
@@ -325,22 +339,26 @@ class Login:
         self._state = STARTING
         self._request = stanza
         self._conn.hold()
+        self.ask_for_session(self.jid, resource)
+
+    def ask_for_session(self, who: Jid, resource: str, carbons: bool = False) -> None:
+        """Of the sm: `bound` or `refused` is its answer.  `carbons`: with copies from the start (XEP-0280)."""
         self.deadline = min(self.deadline, self.c2s.tick_after(self.c2s.options.bind_timeout))
-        self._session = session = Session(self.c2s, self._conn, self.jid, resource, self.lang)
+        self._session = session = Session(self.c2s, self._conn, who, resource, self.lang)
+        session.carbons = carbons
         self.c2s.sessions[session.stream] = session
         self.c2s.pins.start(session)
 
     def bound(self, session: Session) -> None:
         """The sm has made the session."""
         request, conn = self._request, self._conn
+        if session is self._session and self._exchange is not None:
+            self._exchange.bound(session)
+            return
         if session is not self._session or request is None:
             session.end()
             return
-        self._session = None
-        self._state = OVER
-        c2s = self.c2s
-        c2s.logins.discard(self)
-        c2s.measures.logged_in(c2s.reactor.seconds() - self._since)
+        self.over()
         conn.write(to_xml(bind.result(request, session.jid)))
         conn.become(session)
         conn.proceed()
@@ -348,6 +366,9 @@ class Login:
     def refused(self, condition: str, text: str) -> None:
         """The sm has not made it; the client may ask for another resource."""
         self._session = None
+        if self._exchange is not None:
+            self._exchange.not_bound(condition, text)
+            return
         self._state = BINDING
         self._refuse(condition, text)
         self._conn.proceed()
@@ -368,28 +389,11 @@ class Login:
         assert self.jid is not None
         self._state = STARTING
         self._conn.hold()
-        self._task = Deferred.fromCoroutine(resume(self.c2s, self.jid, event))
-        self._task.addCallbacks(self._resumed, self._not_resumed, callbackArgs=(event,)).addErrback(self._broken)
+        self._task = ask_to_resume(self, self._conn, self.jid, event)
 
-    def _resumed(self, session: Session, event: Nonza) -> None:
-        conn = self._conn
+    def not_resumed(self, answer: bytes) -> None:
+        """The client may bind a resource instead."""
         self._task = None
-        self._state = OVER
-        self.c2s.logins.discard(self)
-        self.c2s.measures.logged_in(self.c2s.reactor.seconds() - self._since)
-        conn.write(resumed(session, event))
-        wake(session, conn)
-
-    def _not_resumed(self, failure: Failure) -> None:
-        if self._state is OVER:
-            return  # cancelled by `lost`
-        self._task = None
-        failure.trap(NotResumed, acks.AcksError)
-        if isinstance(failure.value, acks.AcksError):
-            self.lost()
-            self._conn.close(failure.value.to_xml())
-            return
-        assert isinstance(failure.value, NotResumed)
-        self._conn.write(failure.value.to_xml())
+        self._conn.write(answer)
         self._state = BINDING
         self._conn.proceed()

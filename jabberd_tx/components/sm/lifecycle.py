@@ -48,7 +48,7 @@ class Lifecycle:
         """What a c2s says of a session; returns what is left to do."""
         kind = stanza.attrs.get('type')
         if kind == vocabulary.START:
-            return self._start(frame, stanza.attrs.get('resource', ''))
+            return self._start(frame, stanza.attrs.get('resource', ''), 'carbons' in stanza.attrs)
         if kind == vocabulary.ATTACH:
             return self._attach(frame, stanza)
         if kind == vocabulary.END:
@@ -58,9 +58,9 @@ class Lifecycle:
 
     # ---- start
 
-    async def _start(self, frame: Route, resource: str) -> None:
+    async def _start(self, frame: Route, resource: str, carbons: bool) -> None:
         try:
-            session = await self._open(frame, str(frame.key), resource)
+            session = await self._open(frame, str(frame.key), resource, carbons and 'carbons' in self._sm.modules)
         except StanzaError as error:
             self._answer(frame, vocabulary.refused(error.condition, error.text))
         except Exception:
@@ -70,13 +70,13 @@ class Lifecycle:
             self._answer(frame, vocabulary.started(session.jid))
             self._sm.hooks.tell('session_started', session)
 
-    async def _open(self, frame: Route, owner: str, resource: str) -> Session:
+    async def _open(self, frame: Route, owner: str, resource: str, carbons: bool) -> Session:
         """StanzaError: conflict, resource-constraint or bad-request (RFC 6120 §7.6.2, §7.7.2)."""
         stream = frame.uid[:16]
         there = await self._sessions.fetch(owner)
         for session in there:
             if session.stream == stream:  # asked again
-                return await self._add(frame, session.jid, replace=False)
+                return await self._add(frame, session.jid, replace=False, carbons=carbons)
         if resource:
             try:
                 resource = parse(f'{owner}/{resource}').resource
@@ -89,22 +89,25 @@ class Lifecycle:
             raise StanzaError('resource-constraint', 'too many resources')
         if wanted and not (wanted in taken and self._options.conflict == RENAME):
             try:
-                return await self._add(frame, wanted, replace=self._options.conflict != REFUSE)
+                return await self._add(frame, wanted, self._options.conflict != REFUSE, carbons=carbons)
             except StaleEpoch:
                 raise StanzaError('conflict', 'the resource is taken') from None
         for _ in range(TRIES):
             made_up = f'{resource}.{token_urlsafe(6)}' if resource else token_urlsafe(9)
             try:
-                return await self._add(frame, f'{owner}/{made_up}', replace=False)
+                return await self._add(frame, f'{owner}/{made_up}', replace=False, carbons=carbons)
             except StaleEpoch:
                 continue
         raise StanzaError('conflict', 'no free resource was found')
 
-    async def _add(self, frame: Route, jid: str, replace: bool, presence: Stanza | None = None) -> Session:
+    async def _add(
+        self, frame: Route, jid: str, replace: bool, presence: Stanza | None = None, carbons: bool = False
+    ) -> Session:
         node = frame.source
         incarnation = self._sm.links.instances(node).get(node, b'')
         self._nodes[node] = incarnation
         session = Session(jid, node, incarnation, frame.uid[:16], frame.epoch)
+        session.carbons = carbons
         if presence is not None:
             session.presence, session.priority = presence, priority_of(presence)
             session.interested = True  # it may be; a push that it does not want does no harm

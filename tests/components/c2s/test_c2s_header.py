@@ -228,7 +228,7 @@ def names(features: Nonza | None) -> list[str]:
 
 def test_features_before_login_are_mechanisms_alone_where_there_is_no_tls() -> None:
     client = say(Site(), header())
-    assert names(client.features) == ['mechanisms', 'limits']
+    assert names(client.features) == ['mechanisms', 'authentication', 'limits']
     assert client.mechanisms == ['SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN']
 
 

@@ -29,7 +29,21 @@ def features(site: Site) -> tuple[bytes, bytes, XmppClient]:
             b"<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>262144</max-bytes>"
             b'<idle-seconds>600</idle-seconds></limits>',
         ),
-        ('csi', b'', b"<csi xmlns='urn:xmpp:csi:0'/>"),
+        ('csi', b"<feature var='urn:xmpp:csi:0'/>", b"<csi xmlns='urn:xmpp:csi:0'/>"),
+        (
+            'bind2',
+            b"<bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:sm:3'/><feature var='urn:xmpp:csi:0'/>"
+            b'</inline></bind>',
+            b'',
+        ),
+        (
+            'sasl2',
+            b"<authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-512</mechanism>"
+            b'<mechanism>SCRAM-SHA-256</mechanism><mechanism>SCRAM-SHA-1</mechanism><mechanism>PLAIN</mechanism>'
+            b"<inline><bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:sm:3'/>"
+            b"<feature var='urn:xmpp:csi:0'/></inline></bind><sm xmlns='urn:xmpp:sm:3'/></inline></authentication>",
+            b'',
+        ),
     ],
 )
 def test_an_option_takes_just_its_feature_away(option: str, before: bytes, after: bytes) -> None:

@@ -111,7 +111,7 @@ class TlsTests(TestCase):
         self.start(require_tls=False)
         client = await self.connect()
         features = await client.open()
-        assert [child.name for child in features.children] == ['starttls', 'mechanisms', 'limits']
+        assert [child.name for child in features.children] == ['starttls', 'mechanisms', 'authentication', 'limits']
         assert b'<required/>' not in features.inner and 'PLAIN' not in client.mechanisms
         await client.authenticate()
 
@@ -151,7 +151,9 @@ class TlsTests(TestCase):
             'SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN',
         ]  # fmt: skip
         assert client.features is not None
-        assert [child.name for child in client.features.children] == ['sasl-channel-binding', 'mechanisms', 'limits']
+        assert [child.name for child in client.features.children] == [
+            'sasl-channel-binding', 'mechanisms', 'authentication', 'limits',
+        ]  # fmt: skip
         for kind in (b'tls-exporter', b'tls-server-end-point'):
             assert b"<channel-binding type='%b'/>" % kind in client.features.inner
 

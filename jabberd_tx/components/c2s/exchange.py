@@ -1,0 +1,114 @@
+"""One attempt to log in, by RFC 6120's profile of SASL; sasl2.py has XEP-0388's.
+
+An exchange is a coroutine.  What comes from the client is held while it runs, but for the answer to a challenge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from jabberd_tx.xmpp import ns, sasl
+from jabberd_tx.xmpp.events import Nonza
+from jabberd_tx.xmpp.sasl import SaslFailure
+
+if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.connection import ClientConnection
+    from jabberd_tx.components.c2s.session import Session
+    from jabberd_tx.components.c2s.stream import Login
+
+
+class Exchange:
+    """From the element that begins it to success or failure.  As it stands, of RFC 6120 §6; XEP-0388's overrides."""
+
+    ns = ns.SASL
+    challenge = staticmethod(sasl.challenge)
+    failure = staticmethod(sasl.failure)
+    decode = staticmethod(lambda text: sasl.decode(text) or b'')
+
+    def __init__(self, login: Login, conn: ClientConnection, request: Nonza) -> None:
+        """`begin` begins it."""
+        self._login, self._conn, self._request = login, conn, request
+        self._mechanism = request.attrs.get('mechanism', '')
+        self._task: Deferred[Any] | None = None
+        self._answer: Deferred[bytes] | None = None  # where what the client says next goes
+
+    def begin(self) -> None:
+        """Read the request, and go on from there."""
+        self._conn.hold()
+        task = Deferred.fromCoroutine(self._run())
+        if not task.called:
+            self._task = task
+        task.addErrback(self._refused).addErrback(self._login.broken)
+
+    async def _run(self) -> None:
+        initial = sasl.decode(self._request.text)
+        who = await self._login.run_mechanism(self._mechanism, initial, self.ask)
+        self._conn.write(sasl.success(who.data))
+        self._login.logged_in_anew(who.jid)
+
+    def _refused(self, failure: Failure) -> None:
+        self._task = None
+        if self._login.is_over:
+            return  # cancelled by `lost`
+        failure.trap(SaslFailure)
+        assert isinstance(failure.value, SaslFailure)
+        self._login.failed(self._mechanism, failure.value, self.failure(failure.value))
+
+    def lost(self) -> None:
+        """The stream is over."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+
+    # ---- what the client says
+
+    def ask(self, challenge: bytes) -> Deferred[bytes]:
+        """Send a challenge; the response, or SaslFailure."""
+        return self._wait_after(self.challenge(challenge))
+
+    def _wait_after(self, element: bytes) -> Deferred[bytes]:
+        self._conn.write(element)
+        answer: Deferred[bytes] = Deferred()
+        self._answer = answer
+        self._conn.proceed()
+        return answer
+
+    def take(self, event: Nonza) -> None:
+        """What comes while it runs."""
+        if event.ns == self.ns and event.name == 'response':
+            answered = self._answer_with(lambda: self.decode(event.text))
+        else:
+            answered = event.ns == self.ns and event.name == 'abort' and self._answer_with(_aborted)
+        if not answered:
+            self._login.fail('not-authorized', 'not expected here')
+
+    def _answer_with(self, read: Callable[[], bytes]) -> bool:
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return False
+        self._conn.hold()
+        try:
+            data = read()
+        except SaslFailure as failure:
+            answer.errback(failure)
+        else:
+            answer.callback(data)
+        return True
+
+    # ---- the sm's answer, where the exchange has asked for a session
+
+    def bound(self, session: Session) -> None:
+        """There is one."""
+        raise AssertionError('not asked for')
+
+    def not_bound(self, condition: str, text: str) -> None:
+        """There is none."""
+        raise AssertionError('not asked for')
+
+
+def _aborted() -> bytes:
+    raise SaslFailure('aborted')

@@ -1,0 +1,150 @@
+"""Logging in with the Extensible SASL Profile (XEP-0388), a resource and more in the same round trip (XEP-0386).
+
+One exchange is one coroutine: the mechanism's challenges and responses; then, the client having proved who it is, the
+stream that it wants back (XEP-0198) or the session that it wants; then <success/> with all answers, and the features
+of what the stream is now.  A client that can not get a session is not logged in: its stream is as it was.
+
+Without an archive (XEP-0313) messages that were stored offline are not cleared by a bind, as XEP-0386 §3.2 has it with
+one, but come as after any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from base64 import urlsafe_b64encode
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+
+from jabberd_tx.components.c2s import features
+from jabberd_tx.components.c2s.authentication import Authenticated
+from jabberd_tx.components.c2s.exchange import Exchange
+from jabberd_tx.components.c2s.resuming import resume, resumed, wake
+from jabberd_tx.components.c2s.resumption import NotResumed
+from jabberd_tx.xmpp import acks, ns
+from jabberd_tx.xmpp.events import Nonza
+from jabberd_tx.xmpp.jid import InvalidJid, Jid, prepare_resource
+from jabberd_tx.xmpp.payloads import sasl2
+from jabberd_tx.xmpp.payloads.sasl2 import Authenticate, Bind
+from jabberd_tx.xmpp.sasl import SaslFailure
+
+if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.session import Session
+
+
+class NoSession(Exception):
+    """The sm has refused to make it, with this stanza error condition."""
+
+    def __init__(self, condition: str, text: str) -> None:
+        super().__init__(condition, text)
+        self.condition, self.text = condition, text
+
+
+class ExtensibleExchange(Exchange):
+    """One <authenticate/> of a login, until its <success/> or <failure/>."""
+
+    ns = ns.SASL2
+    challenge = staticmethod(sasl2.challenge)
+    failure = staticmethod(sasl2.failure)
+    decode = staticmethod(sasl2.decode)
+
+    _started: Deferred[Session]
+
+    async def _run(self) -> None:
+        wish = sasl2.parse_authenticate(self._request)
+        who = await self._login.run_mechanism(wish.mechanism, wish.initial, self.ask)
+        sender = self._login.sender
+        if sender and sender != who.jid.bare:
+            raise SaslFailure('invalid-authzid', 'not who the stream is from')
+        inline = b''
+        if wish.resume is not None:
+            try:
+                session = await resume(self._login.c2s, who.jid, wish.resume)
+            except NotResumed as reason:
+                inline = reason.to_xml()
+            except acks.AcksError as error:
+                self._task = None
+                self._login.end_with(error.to_xml())
+                return
+            else:
+                self._resume(who, session, wish.resume)
+                return
+        if wish.bind is not None and self._login.c2s.options.bind2:
+            self._bind(who, await self._start(who.jid, wish, wish.bind), wish.bind, inline)
+        else:
+            self._conn.write(sasl2.success(who.jid.bare, who.data, inline))
+            self._login.logged_in(who.jid)
+
+    # ---- the stream that the client had
+
+    def _resume(self, who: Authenticated, session: Session, request: Nonza) -> None:
+        success = sasl2.success(session.jid, who.data, resumed(session, request))
+        self._conn.write(success + self._features())
+        self._login.over()
+        wake(session, self._conn)
+
+    def _features(self) -> bytes:
+        return features.with_session(self._login.c2s.offer.after)
+
+    # ---- a session
+
+    async def _start(self, who: Jid, wish: Authenticate, bind: Bind) -> Session:
+        """SaslFailure('temporary-auth-failure') when there can be none."""
+        stable = resource_of(who.bare, wish.client, bind.tag)
+        try:
+            try:
+                return await self._ask_for(who, stable or made_up(bind.tag), bind)
+            except NoSession as reason:
+                if not stable or reason.condition != 'conflict':
+                    raise
+                return await self._ask_for(who, made_up(bind.tag), bind)
+        except NoSession as reason:
+            raise SaslFailure('temporary-auth-failure', f'no session: {reason.condition} {reason.text}') from None
+
+    def _ask_for(self, who: Jid, resource: str, bind: Bind) -> Deferred[Session]:
+        started: Deferred[Session] = Deferred()
+        self._started = started
+        self._login.ask_for_session(who, resource, bind.carbons and self._login.c2s.offer.carbons)
+        return started
+
+    def bound(self, session: Session) -> None:
+        """The sm has made the session."""
+        self._started.callback(session)
+
+    def not_bound(self, condition: str, text: str) -> None:
+        """It has not."""
+        self._started.errback(NoSession(condition, text))
+
+    def _bind(self, who: Authenticated, session: Session, bind: Bind, inline: bytes) -> None:
+        enabled = self._login.c2s.resumable.enable(session, bind.acks) if bind.acks is not None else b''
+        success = sasl2.success(session.jid, who.data, inline + sasl2.bound(enabled))
+        self._conn.write(success + self._features())
+        self._login.over()
+        self._conn.become(session)
+        if bind.inactive and self._login.c2s.options.csi:
+            session.become_inactive()
+        self._conn.proceed()
+
+
+def resource_of(owner: str, client: str, tag: str) -> str:
+    """The same resource each time for a user's client that has told its id (XEP-0386 §3.2.1), so that its new session
+    takes the place of one that it has left behind; the id can not be learned from it.  '' without an id."""
+    if not client:
+        return ''
+    digest = hashlib.sha256('\0'.join((owner, client, tag)).encode()).digest()
+    return _tagged(tag, urlsafe_b64encode(digest[:9]).decode())
+
+
+def made_up(tag: str) -> str:
+    """A resource that nobody can guess."""
+    return _tagged(tag, secrets.token_urlsafe(9))
+
+
+def _tagged(tag: str, id: str) -> str:
+    if not tag:
+        return id
+    try:
+        return prepare_resource(f'{tag}/{id}')
+    except InvalidJid:
+        return id
