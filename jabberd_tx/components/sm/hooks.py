@@ -128,6 +128,12 @@ POINTS = (
         'A client takes messages from now on: its presence has got a priority that is not negative.',
     ),
     Point('session_ended', 'session: Session', "A client's session is over."),
+    Point(
+        'peers_changed',
+        '',
+        'Another process has begun to serve our domains as well: what is remembered of users may be outdated.',
+    ),
+    Point('vcard_changed', 'owner: str, photo: str', "A user's vCard is another; the hash of its photo, or ''."),
     Point('disco_identities', 'request: IqRequest', 'More identities of the entity asked, as (category, type, name).'),
     Point('disco_features', 'request: IqRequest', 'More features of the entity asked, as str.'),
     Point('disco_forms', 'request: IqRequest', 'Forms (payloads/forms.py) of the entity asked (XEP-0128).'),

@@ -189,6 +189,7 @@ class SessionManager:
     def on_up(self, name: str, node: str, incarnation: bytes) -> None:
         if name in self.domains:
             self.rosters.forget_all()
+            self.hooks.tell('peers_changed')
         if name == node:
             earlier = self.lifecycle.node_came(node, incarnation)
             if earlier is not None:
