@@ -53,7 +53,8 @@ def test_a_module_that_is_off_takes_its_features_with_it(name: str) -> None:
         assert name in on.sm.modules and name not in off.sm.modules
         assert name in on.sm.status()['modules'] and name not in off.sm.status()['modules']
     assert all(seat.owner != name for seat in off.sm.hooks.listing())
-    assert all(one['name'] != name for one in off.sm.modules.listing())
+    (told,) = [one for one in off.sm.modules.listing() if one['name'] == name]
+    assert (told['state'], told['hooks'], told['answers']) == ('off', [], [])
     with_it, without = on.c2s().client('romeo'), off.c2s().client('romeo')
     for place, mine in ((DOMAIN, kind.server_features), ('', kind.account_features)):
         before, after = ask(with_it, INFO, place), ask(without, INFO, place)
