@@ -62,6 +62,7 @@ def test_a_script_has_steps_with_their_lines_and_users() -> None:
         ('# x\njuliet sends\n  <presence/>', 's.txt:2: juliet is not connected'),
         ('# x\njuliet logs in\njuliet comes online', 's.txt:3: juliet is connected already'),
         ('# x\njuliet logs in\njuliet leaves\njuliet receives nothing', 's.txt:4: juliet is not connected'),
+        ('# x\njuliet connects elsewhere', 's.txt:2: juliet has not been connected before'),
         ('# x\nthere is no account of mab\nmab logs in', 's.txt:3: somebody without an account'),
     ],
 )

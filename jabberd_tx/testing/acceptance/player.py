@@ -34,13 +34,15 @@ class Player:
     def __init__(
         self, script: Script, domain: str, ports: Sequence[int], tls: ssl.SSLContext | None, host: str = '127.0.0.1'
     ) -> None:
-        """ports: of a server's workers, taken in turn; tls: None where the server wants no encryption."""
+        """ports: of a server's workers; each client stays with one, taken in turn
+        tls: None where the server wants no encryption"""
         self._script, self._domain, self._ports, self._tls, self._host = script, domain, ports, tls, host
         self._clients: dict[str, BlockingClient] = {}
         self._kept: dict[str, str] = {}
         self._jids: dict[str, str] = {}
         self._step: Step
-        self._connections = self._syncs = 0
+        self._workers: dict[str, int] = {}
+        self._syncs = 0
 
     def play(self) -> None:
         """All steps, and after them nobody may have got anything that the script does not tell of.  Mismatch."""
@@ -63,6 +65,7 @@ class Player:
             'nobody': lambda: None,
             'contacts': self._befriend,
             'connect': self._connect,
+            'connect elsewhere': self._connect_elsewhere,
             'login': self._log_in,
             'online': self._come_online,
             'send': self._send,
@@ -84,16 +87,20 @@ class Player:
     def _jid(self, user: str) -> str:
         return f'{account_of(self._script, user)}@{self._domain}'
 
-    def _client(self, user: str) -> BlockingClient:
-        port = self._ports[self._connections % len(self._ports)]
-        self._connections += 1
-        return BlockingClient(self._host, port, self._jid(user), PASSWORD, self._tls)
+    def _client(self, who: str) -> BlockingClient:
+        port = self._ports[self._workers.setdefault(who, len(self._workers)) % len(self._ports)]
+        return BlockingClient(self._host, port, self._jid(who.partition('/')[0]), PASSWORD, self._tls)
 
     def _connect(self) -> None:
         """Logged in, without a resource."""
-        client = self._clients[self._step.who] = self._client(self._step.who.partition('/')[0])
+        client = self._clients[self._step.who] = self._client(self._step.who)
         client.authenticate(client.start())
         client.open()
+
+    def _connect_elsewhere(self) -> None:
+        """At the next worker, where there is one."""
+        self._workers[self._step.who] += 1
+        self._connect()
 
     def _log_in(self) -> None:
         self._connect()

@@ -16,6 +16,7 @@ LINES = {
     'nobody': re.compile(rf'there is no account of (?P<who>{_NAME})'),
     'contacts': re.compile(rf'(?P<who>{_NAME}) and (?P<detail>{_NAME}) are contacts'),
     'connect': re.compile(rf'{_WHO} connects'),
+    'connect elsewhere': re.compile(rf'{_WHO} connects elsewhere'),
     'login': re.compile(rf'{_WHO} logs in'),
     'online': re.compile(rf'{_WHO} comes online'),
     'send': re.compile(rf'{_WHO} sends'),
@@ -158,16 +159,20 @@ def _check_logins(steps: Sequence[Step], file: str) -> None:
     """Who does something is there."""
     there: set[str] = set()
     absent: set[str] = set()
+    known: set[str] = set()
     for step in steps:
         where = f'{file}:{step.line}'
         if step.verb == 'nobody':
             absent.add(step.who)
-        elif step.verb in ('login', 'online', 'connect'):
+        elif step.verb in ('login', 'online', 'connect', 'connect elsewhere'):
             if step.who in there:
                 raise ScriptError(f'{where}: {step.who} is connected already')
             there.add(step.who)
         elif step.verb != 'contacts' and step.who not in there:
             raise ScriptError(f'{where}: {step.who} is not connected')
+        if step.verb == 'connect elsewhere' and step.who not in known:
+            raise ScriptError(f'{where}: {step.who} has not been connected before')
+        known.add(step.who)
         if step.verb in ('leave', 'drop', 'ended'):
             there.discard(step.who)
         if step.verb != 'nobody' and {step.who.partition('/')[0], step.detail} & absent:
