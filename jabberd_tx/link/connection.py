@@ -32,6 +32,8 @@ from jabberd_tx.link.frames import AnyFrame, Error, Hello, Ping, Pong, Redirect,
 CHUNK = 256 * 1024
 # A peer that does not read its ERROR, or what was written before the end, is waited for so long.
 CLOSE_TIMEOUT = 3.0
+# Of the metric jabberd_link_waiting_bytes, which both ends have.
+WAITING = 'Bytes that wait to be sent over links.'
 
 
 class Side(Protocol):
@@ -91,6 +93,11 @@ class LinkConnection(TwistedProtocol):
         self._heard = 0.0
         self._pings = 0
         self._waiting: list[Deferred[None]] = []
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the transport has not taken yet."""
+        return self._out_bytes
 
     # ---- life
 

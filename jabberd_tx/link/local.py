@@ -79,6 +79,11 @@ class LocalLinks:
         self._look: IDelayedCall | None = None
         self._confirms: dict[str, Confirm] = {}
 
+    @property
+    def waiting(self) -> int:
+        """Frames that the component has not taken yet."""
+        return len(self._inbox)
+
     # ---- the component's side
 
     def attach(self, component: Component) -> None:

@@ -18,6 +18,7 @@ from jabberd_tx.base.hashing import rendezvous
 from jabberd_tx.base.metrics import Counters, Metrics
 from jabberd_tx.base.options import ConfigError
 from jabberd_tx.base.turn import Turn
+from jabberd_tx.link.connection import WAITING
 from jabberd_tx.link.directory import Address, Directory, StaticDirectory, parse_address
 from jabberd_tx.link.frames import Bounce, Drain, Present, Route, Unbind, Working, encode
 from jabberd_tx.link.instances import Change, InstanceTable
@@ -68,6 +69,7 @@ class Pool:
         if metrics is not None:
             metrics.add(self.counts)
             metrics.gauge('jabberd_link_up', 'Routers that there is a link to.', lambda: len(self._up))
+            metrics.gauge('jabberd_link_waiting_bytes', WAITING, self._count_waiting)
 
     # ---- life
 
@@ -190,6 +192,9 @@ class Pool:
     def _open_links(self) -> list[RouterLink]:
         links = [router.link for router in self._routers.values()]
         return [link for link in links if link is not None and link.connection.is_open]
+
+    def _count_waiting(self) -> int:
+        return sum([link.connection.waiting for link in self._open_links()])
 
     # ---- what links tell
 

@@ -13,7 +13,7 @@ from jabberd_tx.base.flush import listen_tcp
 from jabberd_tx.base.metrics import Counters, Metrics
 from jabberd_tx.base.turn import Turn
 from jabberd_tx.link.auth import Handshake
-from jabberd_tx.link.connection import LinkConnection
+from jabberd_tx.link.connection import WAITING, LinkConnection
 from jabberd_tx.link.frames import Error
 from jabberd_tx.link.interfaces import Switch
 from jabberd_tx.link.port import ComponentPort
@@ -51,6 +51,7 @@ class LinkServer(Factory):
         self.refused = Counters('jabberd_link_refused', 'Links that a router turned away.')
         if metrics is not None:
             metrics.add(self.refused)
+            metrics.gauge('jabberd_link_waiting_bytes', WAITING, self._count_waiting)
         self.listener: IListeningPort
         self._options, self._reactor, self._host = options, reactor, host
         self.read_tls()
@@ -93,6 +94,9 @@ class LinkServer(Factory):
     def forget(self, port: ComponentPort) -> None:
         """Its connection is gone."""
         self._all.discard(port)
+
+    def _count_waiting(self) -> int:
+        return sum([port.connection.waiting for port in self._all])
 
     def _refuse(self, why: str, peer: Any) -> None:
         """Count it; log it unless the same was logged just now."""

@@ -76,7 +76,9 @@ def make_router(process: Server) -> Router:
 
 def local_links(process: Server, component: str, router: Router) -> LocalLinks:
     """A component's link to the router in the same process."""
-    return LocalLinks(process.name_of(component), router, process.turn)
+    links = LocalLinks(process.name_of(component), router, process.turn)
+    process.metrics.gauge('jabberd_link_waiting_frames', 'Frames that wait in this process.', lambda: links.waiting)
+    return links
 
 
 def pooled_links(process: Server, component: str) -> Pool:

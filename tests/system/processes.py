@@ -97,12 +97,15 @@ class Process:
             log.seek(self.mark)
             return log.read().decode(errors='replace')
 
+    def scrape(self) -> str:
+        """/metrics, as Prometheus gets it."""
+        with urllib.request.urlopen(f'http://127.0.0.1:{self.http_port}/metrics', timeout=10) as answer:
+            text: str = answer.read().decode()
+        return text
+
     def metric(self, name: str) -> float:
         """The sum of a metric's samples, by the start of their lines."""
-        url = f'http://127.0.0.1:{self.http_port}/metrics'
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        return sum(float(line.rpartition(' ')[2]) for line in lines if line.startswith(name))
+        return sum(float(line.rpartition(' ')[2]) for line in self.scrape().splitlines() if line.startswith(name))
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = 20.0) -> int:
         """End it; its status."""

@@ -31,6 +31,8 @@ class Measures:
         metrics.gauge('jabberd_c2s_away', 'Sessions that wait for their client.', lambda: len(c2s.resumable.away))
         metrics.gauge('jabberd_c2s_logins_under_way', 'Connections without one.', lambda: len(c2s.logins))
         metrics.gauge('jabberd_c2s_unconfirmed', 'Stanzas from clients that are not confirmed.', c2s.count_unconfirmed)
+        metrics.gauge('jabberd_c2s_unacked', 'Stanzas that clients have not acked.', c2s.count_unacked)
+        metrics.gauge('jabberd_c2s_waiting_bytes', 'What waits for clients that read slowly.', c2s.count_waiting)
         metrics.gauge('jabberd_c2s_returned', 'Messages on their way back to an sm.', lambda: len(c2s.returned))
 
     def logged_in(self, seconds: float) -> None:

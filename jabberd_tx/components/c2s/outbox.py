@@ -172,6 +172,11 @@ class Outbox:
 
     # ---- a slow connection
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that the connection has not taken yet."""
+        return self._backlog_bytes
+
     def congest(self) -> None:
         """The transport holds more than it likes."""
         self._congested = True

@@ -262,6 +262,14 @@ class C2S:
         """Stanzas of clients that are not confirmed."""
         return sum([len(session.unconfirmed) for session in self.sessions.values()])
 
+    def count_unacked(self) -> int:
+        """Stanzas that were sent to clients which have not acked them."""
+        return sum([len(session.acks.unacked) for session in self.sessions.values() if session.acks is not None])
+
+    def count_waiting(self) -> int:
+        """Bytes that wait for clients which read more slowly than others write."""
+        return sum([session.waiting for session in self.sessions.values()])
+
     # ---- what links bring
 
     def on_route(self, frame: Route, link: Link) -> None:

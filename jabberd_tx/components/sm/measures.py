@@ -11,8 +11,14 @@ class Measures:
     """stanzas: taken, by kind; messages: what became of them; limited: by limit; bounces: of messages; handling: of
     every 64th message."""
 
-    def __init__(self, metrics: Metrics, pending: Callable[[], float], rosters: Callable[[], float]) -> None:
-        """pending: stanzas that are not confirmed; rosters: those in memory."""
+    def __init__(
+        self,
+        metrics: Metrics,
+        pending: Callable[[], float],
+        rosters: Callable[[], float],
+        waiting: Callable[[], float],
+    ) -> None:
+        """pending: stanzas that are not confirmed; rosters: those in memory; waiting: streams with a stanza at work."""
         self.stanzas = metrics.counters(
             'jabberd_sm_stanzas',
             'Stanzas taken by the session manager.',
@@ -36,4 +42,5 @@ class Measures:
             'jabberd_sm_handling_seconds', 'From when a message is taken until it is settled (1 in 64).'
         )
         metrics.gauge('jabberd_sm_pending', 'Stanzas that are not confirmed.', pending)
+        metrics.gauge('jabberd_sm_waiting', 'Streams and users whose next stanzas wait for one at work.', waiting)
         metrics.gauge('jabberd_sm_rosters', 'Rosters in memory.', rosters)

@@ -84,7 +84,12 @@ class SessionManager:
         self.links, self.storage, self.sessions = links, storage, sessions
         self.domains = frozenset(domains)
         self.options, self.reactor, self.turn = options, reactor, turn
-        self.measures = Measures(metrics, lambda: float(self.pending()), lambda: float(len(self.rosters)))
+        self.measures = Measures(
+            metrics,
+            lambda: float(self.pending()),
+            lambda: float(len(self.rosters)),
+            lambda: float(len(self.intake)),
+        )
         self.metrics, self.tallies = metrics, Tallies(metrics)
         self.hooks = Hooks(tallies=self.tallies)
         self.accounts = KnownAccounts(storage, reactor.seconds)

@@ -341,7 +341,7 @@ def test_counters_tell_what_became_of_messages() -> None:
     for _ in range(64):
         romeo.chat(JULIET, 'x')
     site.quiet()
-    assert sum(site.sm.measures.handling.counts) == 1
+    assert sum(site.sm.measures.handling.counts) in (1, 2), 'one in 64, wherever a stream begins'
 
 
 # ---- hooks
