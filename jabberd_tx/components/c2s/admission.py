@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from types import SimpleNamespace
 
 from jabberd_tx.components.c2s.addresses import Network, counted_as, parse_networks
@@ -10,9 +11,19 @@ from jabberd_tx.components.c2s.limited import Limited
 # What a client that is turned away is told, by limit.
 REFUSALS = {
     'connections': ('resource-constraint', 'too many connections'),
+    'descriptors': ('resource-constraint', 'too many connections'),
     'address-connections': ('policy-violation', 'too many connections from this address'),
     'logins': ('resource-constraint', 'too many connections without a login'),
 }
+
+# File descriptors that are not for clients: links, storage, logs, the reactor; and those that are told to go.
+RESERVED = 100
+
+
+def descriptors_for_clients() -> int | None:
+    """How many connections this process can hold; None where the system sets no limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else max(soft - RESERVED, soft // 2)
 
 
 class AdmissionGate:
@@ -22,9 +33,9 @@ class AdmissionGate:
     unlimited    networks that are not limited by address
     """
 
-    def __init__(self, options: SimpleNamespace, limited: Limited) -> None:
-        """ValueError for networks that are none."""
-        self._options, self._limited = options, limited
+    def __init__(self, options: SimpleNamespace, limited: Limited, room: int | None = None) -> None:
+        """room: what there are file descriptors for.  ValueError for networks that are none."""
+        self._options, self._limited, self._room = options, limited, room
         self.connections = 0
         self.unlimited: tuple[Network, ...] = ()
         self._by_address: dict[str, int] = {}
@@ -42,6 +53,8 @@ class AdmissionGate:
         there = self._by_address.get(address, 0)
         if options.most_connections and self.connections >= options.most_connections:
             limit = 'connections'
+        elif self._room is not None and self.connections >= self._room:
+            limit = 'descriptors'
         elif address and options.address_connections and there >= options.address_connections:
             limit = 'address-connections'
         elif logins >= options.most_logins:

@@ -32,7 +32,7 @@ HOT = 4
 # In place of a tick: the connection is gone already.
 GONE = -1
 # Of those that are turned away, how many at once are told why.
-MOST_TOLD = 1000
+MOST_TOLD = 50
 # What is read from a client that is being closed; beyond, the connection is aborted.
 MOST_DISCARDED = 16 << 20
 

@@ -9,6 +9,7 @@ from jabberd_tx.base.metrics import Metrics
 # Of the metric, and for the log.
 LIMITS = {
     'connections': 'connections in all',
+    'descriptors': 'connections that there are file descriptors for (LimitNOFILE=, ulimit -n)',
     'address-connections': 'connections from one address',
     'logins': 'connections that have not logged in',
     'login-delay': 'logins delayed after failures',

@@ -22,7 +22,7 @@ from jabberd_tx.base.metrics import Metrics
 from jabberd_tx.base.tls import ServerContexts, bindings
 from jabberd_tx.base.turn import Turn
 from jabberd_tx.components.c2s.addresses import is_loopback
-from jabberd_tx.components.c2s.admission import AdmissionGate
+from jabberd_tx.components.c2s.admission import AdmissionGate, descriptors_for_clients
 from jabberd_tx.components.c2s.authentication import Authentication
 from jabberd_tx.components.c2s.connection import ClientConnection
 from jabberd_tx.components.c2s.failed_logins import FailedLogins
@@ -128,7 +128,7 @@ class C2S:
         self.stopping = False
         self.ports: list[IListeningPort] = []
         self.limited = Limited(metrics)
-        self.admission = AdmissionGate(options, self.limited)
+        self.admission = AdmissionGate(options, self.limited, descriptors_for_clients())
         self.authentication = Authentication(storage, options, reactor, FailedLogins(options, self.limited, reactor))
         self.pins = Pins(self)
         self.leaving = Leaving(self)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 
 from jabberd_tx.base.options import ConfigError, load
 from jabberd_tx.components.c2s.addresses import counted_as, is_loopback, parse_networks
+from jabberd_tx.components.c2s.admission import descriptors_for_clients
 from jabberd_tx.components.c2s.service import OPTIONS, ClientFactory
 from jabberd_tx.testing import memory_transport
 from jabberd_tx.testing.client import XmppClient
@@ -92,6 +95,25 @@ def test_so_many_connections_in_all() -> None:
         client.close()
     site.settle()
     assert site.c2s.admission.connections == 1
+
+
+def test_connections_leave_file_descriptors_for_everything_else() -> None:
+    """However many are allowed."""
+    room = descriptors_for_clients()
+    assert room is None or 0 < room < resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    site = Site(most_connections=0)
+    site.c2s.admission._room = 2
+    clients = came_in(site, *[f'192.0.2.{n}' for n in range(3)])
+    assert [client.error for client in clients] == ['', '', 'resource-constraint']
+    assert site.c2s.limited.counts.descriptors == 1
+
+
+def test_not_everybody_is_told() -> None:
+    """Beyond so many at once, those who are turned away are cut off."""
+    site = Site(most_connections=1, close_timeout=60)
+    clients = came_in(site, *[f'192.0.2.{n}' for n in range(70)])
+    assert [client.error for client in clients] == ['', *['resource-constraint'] * 50, *[''] * 19]
+    assert len([client for client in clients if client.closed]) == 69
 
 
 def test_those_who_are_turned_away_may_stay_no_longer_than_others() -> None:
