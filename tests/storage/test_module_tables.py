@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy.pool import NullPool
 
 from jabberd_tx.control.check.database import check_database
 from jabberd_tx.storage import accounts, migrations
+from jabberd_tx.storage.migrations import of_modules
 from jabberd_tx.storage.module_tables import ModuleTables
 from jabberd_tx.storage.operations import StorageError, read, write
 from jabberd_tx.storage.schema import OWNER_BYTES, JidText
-from jabberd_tx.storage.sql.connection import Call, SqliteConnection
+from jabberd_tx.storage.sql.connection import Call, SqliteConnection, connect
 from jabberd_tx.testing.storage import ImmediateStorage, check_steps
 
 
@@ -142,6 +146,21 @@ def test_rows_go_with_the_account(path: str) -> None:
         assert run(count, '') == 2
         assert run(accounts.remove, 'juliet@a')
         assert run(count, '') == 1
+
+
+def test_rows_go_with_the_account_after_a_version_that_makes_the_accounts_anew(path: str) -> None:
+    """SQLite drops a table's triggers with it."""
+    migrations.make_ready(path, [ONE])
+    engine = sa.create_engine('sqlite://', creator=lambda: connect(path, 1), poolclass=NullPool)
+    with engine.begin() as connection, of_modules.triggers_kept(connection):
+        operations = Operations(MigrationContext.configure(connection))
+        with operations.batch_alter_table('accounts', recreate='always') as batch:
+            batch.add_column(sa.Column('more', sa.Text, nullable=False, server_default=''))
+    (run, _) = storages(path)
+    run(accounts.put, 'juliet@a', {})
+    run(add, 'juliet@a')
+    assert run(accounts.remove, 'juliet@a')
+    assert run(count, '') == 0
 
 
 def test_steps_are_compared_with_what_the_tables_should_be() -> None:

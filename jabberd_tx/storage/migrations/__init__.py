@@ -124,7 +124,8 @@ def upgrade(path: str, tables: Sequence[ModuleTables] = ()) -> list[Step]:
         with _transaction(path) as connection:
             config = _config()
             config.attributes['connection'] = connection
-            command.upgrade(config, HEAD)
+            with of_modules.triggers_kept(connection):
+                command.upgrade(config, HEAD)
             if tables:
                 of_modules.carry_out(connection, tables)
     except Exception as error:

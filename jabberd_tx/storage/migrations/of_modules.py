@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
@@ -68,3 +68,15 @@ def carry_out(connection: Any, tables: Sequence[ModuleTables]) -> None:
             connection.execute(found.values(version=len(one.changes)))
         for statement in one.triggers():
             connection.exec_driver_sql(statement)
+
+
+@contextmanager
+def triggers_kept(connection: Any) -> Iterator[None]:
+    """Put back the triggers that go while a version of the package makes a table anew, also those of modules that are
+    off."""
+    query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+    before = dict(connection.exec_driver_sql(query).fetchall())
+    yield
+    after = dict(connection.exec_driver_sql(query).fetchall())
+    for name in before.keys() - after.keys():
+        connection.exec_driver_sql(before[name])
