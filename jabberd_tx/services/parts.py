@@ -10,6 +10,7 @@ from jabberd_tx.base.certificates import CertificateError
 from jabberd_tx.base.options import ConfigError
 from jabberd_tx.base.tls import ServerContexts
 from jabberd_tx.components.c2s import options as c2s_options
+from jabberd_tx.components.c2s.key_file import read_key
 from jabberd_tx.components.c2s.service import C2S
 from jabberd_tx.components.sm import options as sm_options
 from jabberd_tx.components.sm.finding import sections as module_sections
@@ -132,6 +133,7 @@ async def start_c2s(process: Server, links: Any, storage: Storage) -> C2S:
         process.metrics,
         contexts,
         _has_carbons(process),
+        _token_key(process),
     )
     _start_links(process, links)
     process.on_stop(c2s.stop)
@@ -154,6 +156,17 @@ def start_component(process: Server, links: Any, make: MakeComponent, name: str)
 def _has_carbons(process: Server) -> bool:
     """Whether the site's session managers have XEP-0280, by the configuration that is theirs as well."""
     return any(section.name == 'modules.carbons' and process.section(section).enabled for section in module_sections())
+
+
+def _token_key(process: Server) -> bytes:
+    """For XEP-0484; b'' where that is off from the start."""
+    options = process.section(c2s_options.OPTIONS)
+    if not (options.fast and options.sasl2):
+        return b''
+    try:
+        return read_key(options.fast_key)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f'c2s.fast_key: expected a key file: {error}') from None
 
 
 def _contexts(process: Server) -> ServerContexts | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cbor2 import dumps, loads
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from jabberd_tx.storage import last_activity, offline, private_xml, vcards
+from jabberd_tx.storage import fast_tokens, last_activity, offline, private_xml, vcards
 from jabberd_tx.storage.operations import Run, read, write
 from jabberd_tx.storage.rosters import remove_all as remove_roster
 from jabberd_tx.storage.schema import OWNER_BYTES, accounts
@@ -27,7 +27,9 @@ INSERT = insert(accounts)
 UPDATE = update(accounts).where(_OF_OWNER).values(verifiers=bindparam('new_verifiers'))
 DELETE = delete(accounts).where(_OF_OWNER)
 # What else goes when an account goes.
-_WITH_ACCOUNT = (offline.DELETE_ALL, private_xml.DELETE_ALL, vcards.DELETE, last_activity.DELETE)
+_WITH_ACCOUNT = (
+    offline.DELETE_ALL, private_xml.DELETE_ALL, vcards.DELETE, last_activity.DELETE, fast_tokens.DELETE_ALL,
+)  # fmt: skip
 
 
 @read('account.credentials', cache='credentials')
@@ -62,7 +64,8 @@ def add(run: Run, owner: str, verifiers: Credentials) -> bool:
 
 @write('account.change', invalidates=('credentials',))
 def change(run: Run, owner: str, verifiers: Credentials) -> bool:
-    """Give an account another password; False: there is no such account."""
+    """Give an account another password; what clients got for the old one ends.  False: there is no such account."""
+    run(fast_tokens.DELETE_ALL, who=owner)
     return bool(run(UPDATE, who=owner, new_verifiers=_packed(verifiers))[0][0])
 
 

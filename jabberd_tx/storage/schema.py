@@ -162,3 +162,19 @@ last_activity = Table(
     Column('status', Text, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# Tokens of XEP-0484.  slot: 0 for the one in use, 1 for one that was given out and not used yet.  nonce: from it and a
+# key of the site, which is not in the database, the token is made.
+fast_tokens = Table(
+    'fast_tokens',
+    metadata,
+    Column('owner', JidText(OWNER_BYTES), primary_key=True),
+    Column('client', String(36), primary_key=True),
+    Column('slot', SmallInteger, primary_key=True),
+    Column('mechanism', String(32), nullable=False),
+    Column('nonce', LargeBinary(32), nullable=False),
+    Column('expires', Double, nullable=False),
+    Column('count', BigInteger, nullable=False),
+    Column('used', Double, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -16,6 +16,7 @@ from jabberd_tx.storage.operations import Storage, StorageError
 from jabberd_tx.storage.roster_versions import MOST_REMOVED
 from jabberd_tx.storage.rosters import Change, Item
 from jabberd_tx.testing.profile_conformance import ProfileConformance
+from jabberd_tx.testing.token_conformance import TokenConformance
 from jabberd_tx.xmpp.sasl.verifiers import Credentials, Verifier
 
 JULIET, ROMEO = 'juliet@example.net', 'romeo@example.net'
@@ -34,7 +35,7 @@ def uid_of(number: int) -> bytes:
     return b'S' * 16 + number.to_bytes(8, 'big')
 
 
-class StorageConformance(ProfileConformance):
+class StorageConformance(ProfileConformance, TokenConformance):
     """Mix into a twisted.trial TestCase."""
 
     storage: Storage

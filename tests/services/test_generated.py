@@ -37,6 +37,8 @@ def test_the_example_is_the_defaults_for_localhost():
     config = load(ROOT / 'etc/jabberd.toml', all_sections())
     server = config.section(site.OPTIONS)
     assert (server.domains, Path(server.data).resolve()) == (['localhost'], ROOT / 'var')
+    assert config.section(c2s.OPTIONS).fast_key == str(ROOT / 'var/fast.key')
+    config.section(c2s.OPTIONS).fast_key = 'fast.key'
     assert config.section(c2s.OPTIONS) == c2s.OPTIONS.defaults()
 
 

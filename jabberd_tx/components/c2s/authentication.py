@@ -103,7 +103,7 @@ class Authentication:
     async def _scram(
         self, exchange: ScramServer, message: bytes, domain: str, ask: Ask, address: str, offer: str
     ) -> Authenticated:
-        account = _account(exchange.first(message), domain)
+        account = account_of(exchange.first(message), domain)
         async with self._failures.attempt(address, account.bare if account is not None else ''):
             credentials = await self._credentials(account)
             proof = await ask(exchange.challenge(credentials, self._decoy_key, domain=domain, offer=offer))
@@ -114,7 +114,7 @@ class Authentication:
 
     async def _plain(self, message: bytes, domain: str, address: str) -> Authenticated:
         authzid, name, password = parse_plain(message)
-        account = _account(name, domain)
+        account = account_of(name, domain)
         async with self._failures.attempt(address, account.bare if account is not None else ''):
             credentials = await self._credentials(account)
             if not await self._passwords.check(password, credentials) or account is None:
@@ -133,7 +133,7 @@ class Authentication:
         return found
 
 
-def _account(name: str, domain: str) -> Jid | None:
+def account_of(name: str, domain: str) -> Jid | None:
     """The bare JID of a user name at a prepared domain; None when there can be no such account."""
     try:
         return Jid(prepare_local(name), domain)

@@ -7,6 +7,25 @@ from jabberd_tx.base.options import Option
 LOGIN = (
     Option('sasl2', bool, True, 'Offer the Extensible SASL Profile: fewer round trips (XEP-0388).', reload=True),
     Option('bind2', bool, True, 'With it, resources may be bound in the same round trip (XEP-0386).', reload=True),
+    Option('fast', bool, True, 'With sasl2, clients may get tokens to log in with later (XEP-0484).', reload=True),
+    Option(
+        'fast_days',
+        int,
+        21,
+        'How long a token may be used; half-way there is a new one.',
+        unit='days',
+        low=1,
+        high=3650,
+        reload=True,
+    ),
+    Option(
+        'fast_key',
+        str,
+        'fast.key',
+        'File with the key that tokens are made with; made if it is not there. The same for all workers of a site.',
+        low=1,
+        path=True,
+    ),
     Option('stream_limits', bool, True, 'Tell clients the size that a stanza may have (XEP-0478).', reload=True),
     Option(
         'downgrade_protection',

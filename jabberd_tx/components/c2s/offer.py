@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from types import SimpleNamespace
 
 from jabberd_tx.components.c2s import features
@@ -9,8 +10,9 @@ from jabberd_tx.components.c2s.client_state import FEATURE as CLIENT_STATE
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.acks import FEATURE as ACKS
 from jabberd_tx.xmpp.parser import Limits
-from jabberd_tx.xmpp.payloads import sasl2
+from jabberd_tx.xmpp.payloads import fast, sasl2
 from jabberd_tx.xmpp.payloads.stream_limits import limits
+from jabberd_tx.xmpp.sasl.hashed_token import ht_offered
 
 # Offers that are remembered: they differ by TLS, the certificate's kind and the options.
 MOST = 64
@@ -19,10 +21,11 @@ MOST = 64
 class Offer:
     """after: features that a stream has once somebody has logged in; carbons: a session may begin with copies."""
 
-    __slots__ = ('_before', '_inline', '_known', 'after', 'carbons')
+    __slots__ = ('_before', '_fast', '_inline', '_known', 'after', 'carbons')
 
-    def __init__(self, options: SimpleNamespace, early: Limits, late: Limits, carbons: bool) -> None:
-        """`early`, `late`: the limits of streams before and after login; `carbons`: sms have XEP-0280."""
+    def __init__(self, options: SimpleNamespace, early: Limits, late: Limits, carbons: bool, tokens: bool) -> None:
+        """`early`, `late`: the limits of streams before and after login; `carbons`: sms have XEP-0280; `tokens`: there
+        is a key for XEP-0484."""
         self.carbons = carbons
         self._known: dict[tuple[str, tuple[str, ...], tuple[str, ...]], bytes] = {}
         self._before = self.after = b''
@@ -32,6 +35,7 @@ class Offer:
         if options.csi:
             self.after += CLIENT_STATE
         self._inline = _inline(options, carbons) if options.sasl2 else None
+        self._fast = options.sasl2 and options.fast and tokens
 
     def before_login(self, starttls: str, mechanisms: tuple[str, ...], bindings: tuple[str, ...]) -> bytes:
         """The features of a stream on which nobody has logged in; arguments as of features.before_login."""
@@ -40,11 +44,17 @@ class Offer:
         if known is None:
             more = self._before
             if mechanisms and self._inline is not None:
-                more = sasl2.feature(mechanisms, self._inline) + more
+                with_tokens = self.token_mechanisms(mechanisms, bindings)
+                inline = self._inline + (fast.feature(with_tokens) if with_tokens else b'')
+                more = sasl2.feature(mechanisms, inline) + more
             known = features.before_login(starttls, mechanisms, bindings, more)
             if len(self._known) < MOST:
                 self._known[key] = known
         return known
+
+    def token_mechanisms(self, mechanisms: Sequence[str], bindings: Collection[str]) -> tuple[str, ...]:
+        """Those of XEP-0484, where a password may be sent as well: whoever hears a token's hash may use it."""
+        return ht_offered(bindings) if self._fast and 'PLAIN' in mechanisms else ()
 
 
 def _inline(options: SimpleNamespace, carbons: bool) -> bytes:

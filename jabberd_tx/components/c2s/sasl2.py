@@ -22,6 +22,7 @@ from jabberd_tx.components.c2s.authentication import Authenticated
 from jabberd_tx.components.c2s.exchange import Exchange
 from jabberd_tx.components.c2s.resuming import resume, resumed, wake
 from jabberd_tx.components.c2s.resumption import NotResumed
+from jabberd_tx.storage.fast_tokens import Token
 from jabberd_tx.xmpp import acks, ns
 from jabberd_tx.xmpp.events import Nonza
 from jabberd_tx.xmpp.jid import InvalidJid, Jid, prepare_resource
@@ -53,22 +54,22 @@ class ExtensibleExchange(Exchange):
 
     async def _run(self) -> None:
         wish = sasl2.parse_authenticate(self._request)
-        who = await self._login.run_mechanism(wish.mechanism, wish.initial, self.ask)
+        who, used = await self._prove(wish)
         sender = self._login.sender
         if sender and sender != who.jid.bare:
             raise SaslFailure('invalid-authzid', 'not who the stream is from')
-        inline = b''
+        inline = await self._give_token(wish, who.jid.bare, used)
         if wish.resume is not None:
             try:
                 session = await resume(self._login.c2s, who.jid, wish.resume)
             except NotResumed as reason:
-                inline = reason.to_xml()
+                inline += reason.to_xml()
             except acks.AcksError as error:
                 self._task = None
                 self._login.end_with(error.to_xml())
                 return
             else:
-                self._resume(who, session, wish.resume)
+                self._resume(who, session, wish.resume, inline)
                 return
         if wish.bind is not None and self._login.c2s.options.bind2:
             self._bind(who, await self._start(who.jid, wish, wish.bind), wish.bind, inline)
@@ -76,10 +77,34 @@ class ExtensibleExchange(Exchange):
             self._conn.write(sasl2.success(who.jid.bare, who.data, inline))
             self._login.logged_in(who.jid)
 
+    # ---- who it is
+
+    async def _prove(self, wish: Authenticate) -> tuple[Authenticated, Token | None]:
+        login = self._login
+        if wish.fast is not None and wish.initial is not None and wish.mechanism in self._token_mechanisms():
+            return await login.c2s.fast.log_in(
+                wish.mechanism, wish.initial, login.domain, wish.client, wish.fast, login.bindings,
+                self._conn.address or '',
+            )  # fmt: skip
+        return await self._login.run_mechanism(wish.mechanism, wish.initial, self.ask), None
+
+    async def _give_token(self, wish: Authenticate, owner: str, used: Token | None) -> bytes:
+        """The <token/> that was asked for, or that takes the place of the one `used` (XEP-0484 §3.2, §3.5)."""
+        login, mechanism = self._login, wish.wanted
+        tokens = login.c2s.fast
+        if not mechanism and used is not None and wish.fast is not None and not wish.fast.invalidate:
+            mechanism = used.mechanism if tokens.is_due(used) else ''
+        if not wish.client or mechanism not in self._token_mechanisms():
+            return b''
+        return await tokens.give(owner, wish.client, mechanism)
+
+    def _token_mechanisms(self) -> tuple[str, ...]:
+        return self._login.c2s.offer.token_mechanisms(self._login.offered, self._login.bindings)
+
     # ---- the stream that the client had
 
-    def _resume(self, who: Authenticated, session: Session, request: Nonza) -> None:
-        success = sasl2.success(session.jid, who.data, resumed(session, request))
+    def _resume(self, who: Authenticated, session: Session, request: Nonza, inline: bytes) -> None:
+        success = sasl2.success(session.jid, who.data, inline + resumed(session, request))
         self._conn.write(success + self._features())
         self._login.over()
         wake(session, self._conn)

@@ -26,6 +26,7 @@ from jabberd_tx.components.c2s.admission import AdmissionGate, descriptors_for_c
 from jabberd_tx.components.c2s.authentication import Authentication
 from jabberd_tx.components.c2s.connection import ClientConnection
 from jabberd_tx.components.c2s.failed_logins import FailedLogins
+from jabberd_tx.components.c2s.fast import FastTokens
 from jabberd_tx.components.c2s.leaving import Leaving
 from jabberd_tx.components.c2s.limited import Limited
 from jabberd_tx.components.c2s.measures import Measures
@@ -99,8 +100,9 @@ class C2S:
         metrics: Metrics,
         tls: ServerContexts | None,
         carbons: bool = False,
+        token_key: bytes = b'',
     ) -> None:
-        """Attaches itself to `links`.  `carbons`: sms have XEP-0280.
+        """Attaches itself to `links`.  `carbons`: sms have XEP-0280; `token_key`: for XEP-0484.
 
         ValueError for options that no client could log in with."""
         self.links, self.options, self.reactor, self.turn, self.tls = links, options, reactor, turn, tls
@@ -113,7 +115,7 @@ class C2S:
             options.max_depth, options.max_attributes, options.max_children,
         )  # fmt: skip
         self.limits = self.early_limits._replace(stanza_bytes=options.max_stanza_bytes)
-        self.offer = Offer(options, self.early_limits, self.limits, carbons)
+        self.offer = Offer(options, self.early_limits, self.limits, carbons, bool(token_key))
         # One number of the 64 that a replay window tells apart is kept for the end of the session.
         self.window_edge = min(options.window_stanzas, 63) - 1
         self.window_bytes = max(options.window_bytes - 32768, options.window_bytes // 2)
@@ -129,7 +131,9 @@ class C2S:
         self.ports: list[IListeningPort] = []
         self.limited = Limited(metrics)
         self.admission = AdmissionGate(options, self.limited, descriptors_for_clients())
-        self.authentication = Authentication(storage, options, reactor, FailedLogins(options, self.limited, reactor))
+        failures = FailedLogins(options, self.limited, reactor)
+        self.authentication = Authentication(storage, options, reactor, failures)
+        self.fast = FastTokens(storage, token_key, options, reactor, failures)
         self.pins = Pins(self)
         self.leaving = Leaving(self)
         self.resumable = ResumableStreams(self)
@@ -167,7 +171,7 @@ class C2S:
     def options_changed(self) -> None:
         """Some have new values.  ValueError for one that can not be used."""
         self.admission.options_changed()
-        self.offer = Offer(self.options, self.early_limits, self.limits, self.offer.carbons)
+        self.offer = Offer(self.options, self.early_limits, self.limits, self.offer.carbons, bool(self.fast.key))
 
     def stop_timers(self) -> None:
         """The very end."""

@@ -78,11 +78,12 @@ TABLE = {
 
 
 class Login:
-    """See the module's text.  `deadline`: the service's tick at which it is given up."""
+    """See the module's text.  `deadline`: the service's tick at which it is given up; `offered`: the mechanisms;
+    `bindings`: the stream's channel binding data, until somebody has logged in."""
 
     __slots__ = (
-        '_bindings', '_bytes', '_conn', '_exchange', '_failures', '_offer', '_request', '_session',
-        '_since', '_state', '_task', 'c2s', 'deadline', 'domain', 'jid', 'lang', 'sender',
+        '_bytes', '_conn', '_exchange', '_failures', '_request', '_session', '_since', '_state', '_task', 'bindings',
+        'c2s', 'deadline', 'domain', 'jid', 'lang', 'offered', 'sender',
     )  # fmt: skip
     log = Logger()
 
@@ -97,8 +98,8 @@ class Login:
         self._state: State = HEADER
         self._bytes = self._failures = 0
         self._since = c2s.reactor.seconds()
-        self._bindings: dict[str, bytes] = {}
-        self._offer: tuple[str, ...] = ()
+        self.bindings: dict[str, bytes] = {}
+        self.offered: tuple[str, ...] = ()
         self._task: Deferred[Any] | None = None  # a resumption under way
         self._exchange: Exchange | None = None  # the attempt to log in that is under way
         self._session: Session | None = None  # that the sm is asked for
@@ -201,9 +202,9 @@ class Login:
             self.fail('see-other-host', inner=other)
             return
         if may_log_in:
-            self._bindings = self.c2s.bindings(conn)
-            self._offer = self.c2s.authentication.offered(conn.secure, plain, self._bindings)
-        conn.write(self.c2s.offer.before_login(starttls, self._offer, tuple(self._bindings)))
+            self.bindings = self.c2s.bindings(conn)
+            self.offered = self.c2s.authentication.offered(conn.secure, plain, self.bindings)
+        conn.write(self.c2s.offer.before_login(starttls, self.offered, tuple(self.bindings)))
 
     # ---- TLS
 
@@ -249,11 +250,11 @@ class Login:
 
     def run_mechanism(self, mechanism: str, initial: bytes | None, ask: Ask) -> Coroutine[Any, Any, Authenticated]:
         """Of one that was offered; SaslFailure, at once or later."""
-        if mechanism not in self._offer:
+        if mechanism not in self.offered:
             known = not self._conn.secure and mechanism in ('PLAIN', *sasl.HASHES)
             raise sasl.SaslFailure('encryption-required' if known else 'invalid-mechanism')
         return self.c2s.authentication.run(
-            mechanism, initial, self.domain, self._bindings, ask, self._conn.address or '', self._offer
+            mechanism, initial, self.domain, self.bindings, ask, self._conn.address or '', self.offered
         )
 
     def logged_in_anew(self, who: Jid) -> None:
@@ -267,7 +268,7 @@ class Login:
         self._logged_in(who, BINDING)
 
     def _logged_in(self, who: Jid, state: State) -> None:
-        self.jid, self._exchange, self._bindings, self._state = who, None, {}, state
+        self.jid, self._exchange, self.bindings, self._state = who, None, {}, state
         conn = self._conn
         conn.parser.limits = self.c2s.limits
         conn.proceed()

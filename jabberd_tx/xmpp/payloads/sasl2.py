@@ -1,4 +1,4 @@
-"""The Extensible SASL Profile (XEP-0388), and what may be asked for inline: Bind 2 (XEP-0386), resumption."""
+"""The Extensible SASL Profile (XEP-0388), and what may be asked for inline: Bind 2 (XEP-0386), resumption, FAST."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from twisted.words.xish.domish import Element
 
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.events import Nonza
+from jabberd_tx.xmpp.payloads.fast import Fast, parse_fast
 from jabberd_tx.xmpp.sasl.base64 import decode_base64
 from jabberd_tx.xmpp.sasl.elements import encode
 from jabberd_tx.xmpp.sasl.failure import SaslFailure
@@ -41,7 +42,8 @@ class Authenticate(NamedTuple):
     mechanism  as written
     initial    the initial response; None: there is none
     client     the user agent's id in small letters; '' without one that is a UUID
-    bind, resume  inline requests (XEP-0386; XEP-0198 §5), if any
+    bind, resume, fast  inline requests (XEP-0386; XEP-0198 §5; XEP-0484 §3.4), if any
+    wanted     the mechanism that the client wants a token for (XEP-0484 §3.2); '' for none
     """
 
     mechanism: str
@@ -49,6 +51,8 @@ class Authenticate(NamedTuple):
     client: str = ''
     bind: Bind | None = None
     resume: Nonza | None = None
+    fast: Fast | None = None
+    wanted: str = ''
 
 
 def parse_authenticate(request: Nonza) -> Authenticate:
@@ -58,12 +62,15 @@ def parse_authenticate(request: Nonza) -> Authenticate:
     agent = first(root, ns.SASL2, 'user-agent')
     client = str(agent.getAttribute('id') or '') if agent is not None else ''
     resume = first(root, ns.ACKS, 'resume')
+    fast, wanted = first(root, ns.FAST, 'fast'), first(root, ns.FAST, 'request-token')
     return Authenticate(
         request.attrs.get('mechanism', ''),
         None if initial is None else decode(str(initial)),
         client.lower() if _UUID.fullmatch(client) else '',
         _bind(first(root, ns.BIND2, 'bind')),
         None if resume is None else _nonza(resume),
+        None if fast is None else parse_fast(fast),
+        '' if wanted is None else str(wanted.getAttribute('mechanism') or ''),
     )
 
 

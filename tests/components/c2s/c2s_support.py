@@ -27,6 +27,7 @@ DOMAIN = 'example.net'
 PASSWORD = 'secret'
 # One derivation for all accounts of all tests: hashing is slow by design.
 CREDENTIALS = derive(PASSWORD, 4096)
+TOKEN_KEY = bytes(range(32))
 
 
 class Threads:
@@ -200,7 +201,8 @@ class Site:
         self.sms = [self.add_sm(f'sm-{n}') for n in range(1, sms + 1)]
         self.links = self.new_links('c2s-1')
         self.c2s = C2S(
-            self.links, self.storage, domains, values, self.clock, self.network.turn, self.network.metrics, None
+            self.links, self.storage, domains, values, self.clock, self.network.turn, self.network.metrics, None,
+            token_key=TOKEN_KEY,
         )
         self.links.start()
         self.c2s.start()
