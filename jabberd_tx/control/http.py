@@ -69,7 +69,7 @@ class HttpPort:
         self._checks: dict[str, Check] = {}
         self._listening: IListeningPort | None = None
         pages: dict[bytes, Page] = {b'/metrics': lambda: (200, CONTENT_TYPE, metrics.text()), b'/healthz': self._health}
-        self._site = Site(_Pages(pages))
+        self._site = _QuietSite(_Pages(pages))
         self._site.noisy = False
 
     def check(self, name: str, check: Check) -> None:
@@ -109,6 +109,13 @@ class HttpPort:
         well = all(result == 'ok' for result in found.values())
         body = json.dumps({'status': 'ok' if well else 'failing', 'checks': found}, indent=1) + '\n'
         return 200 if well else 503, 'application/json', body.encode()
+
+
+class _QuietSite(Site):
+    """Without a line in the log for each time that somebody looks."""
+
+    def log(self, request: Request) -> None:
+        pass
 
 
 class _Pages(Resource):

@@ -139,6 +139,7 @@ async def start_c2s(process: Server, links: Any, storage: Storage) -> C2S:
     process.on_stop(c2s.stop)
     c2s.start()
     process.figures['c2s'] = c2s.status
+    process.http.check('clients', lambda: 'about to leave' if c2s.stopping else None)
     process.reload.on_change(c2s_options.OPTIONS, lambda changes: c2s.options_changed())
     return c2s
 

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet import reactor
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from jabberd_tx.base.metrics import Metrics
@@ -48,6 +49,14 @@ class HttpTests(TestCase):
         self.assertEqual((status, headers['Content-Type']), (200, 'text/plain; version=0.0.4; charset=utf-8'))
         families = {family.name: family for family in text_string_to_metric_families(body.decode())}
         self.assertEqual(families['site_stanzas'].samples[0].value, 7)
+
+    async def test_asking_leaves_no_line_in_the_log(self):
+        """Prometheus asks every few seconds, for ever."""
+        events = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        await self.ask('/metrics')
+        self.assertEqual([event for event in events if 'metrics' in str(event.get('log_text', event))], [])
 
     async def test_health_is_ok_while_every_check_is(self):
         self.http.check('links', lambda: None)

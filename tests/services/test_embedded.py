@@ -60,6 +60,16 @@ class EmbeddedTests(TestCase):
         await server.stopService()
         self.assertEqual(reactor.doIteration, turns)
 
+    async def test_health_says_that_it_leaves_before_it_is_gone(self) -> None:
+        """So that whoever shares out new clients sends it none."""
+        server = self.server('c2s.port=0')
+        server.startService()
+        await server.ready()
+        self.assertEqual(server.http.health()['clients'], 'ok')
+        stopped = server.stopService()
+        self.assertEqual(server.http.health()['clients'], 'about to leave')
+        await stopped
+
     async def test_accounts_are_made_from_code(self) -> None:
         """Prepared as any; a second time it is a new password."""
         server = self.server('c2s.port=0')
