@@ -89,22 +89,24 @@ class Outbox:
             self.transport.write(data)
             links.confirm(frame.source, frame.uid, link)
 
-    def deliver_shared(self, frame: Fanout, data: bytes, to: str) -> None:
-        """This client's copy of a fan-out.  Who delivers confirms the whole of it at once."""
+    def deliver_shared(self, frame: Fanout, stanza: Stanza, data: bytes, to: str) -> None:
+        """This client's copy of a fan-out.  Who delivers confirms the whole of it at once.
+
+        stanza  of the frame, as it is for all; data: its XML with this client's `to`
+        """
         # A fan-out has no flag that says whether it is a repeat.
         if self._note(frame.uid):
             return
-        if self.held is not None and holds(self, _stanza_of(frame), self._as_route(frame, to), data):
+        if self.held is not None and holds(self, stanza, self._as_route(frame, stanza, to), data):
             return
         if self.acks is not None:
-            self._send_acked(data, self._as_route(frame, to))
+            self._send_acked(data, self._as_route(frame, stanza, to))
         elif self._congested:
             self._wait(data, None, None)
         else:
             self.transport.write(data)
 
-    def _as_route(self, frame: Fanout, to: str) -> Route | None:
-        stanza = _stanza_of(frame)
+    def _as_route(self, frame: Fanout, stanza: Stanza, to: str) -> Route | None:
         if stanza.name != 'message':
             return None
         if to:
@@ -297,7 +299,3 @@ class Outbox:
         self._unacked_bytes = 0
         unacked = [frame for frame, _ in acks.unacked if frame is not None] if acks is not None else []
         return [*unacked, *held.frames] if held is not None else unacked
-
-
-def _stanza_of(frame: Fanout) -> Stanza:
-    return Stanza.unpack(frame.payload) if isinstance(frame.payload, bytes) else frame.payload

@@ -317,7 +317,7 @@ class C2S:
             if session is None or session.conn is None or session.conn.session is not session:
                 failed.append(stream)
             else:
-                session.deliver_shared(frame, addressed(head, to, tail), to)
+                session.deliver_shared(frame, stanza, addressed(head, to, tail), to)
         counts = self.measures.sent
         setattr(counts, stanza.name, getattr(counts, stanza.name) + len(frame.targets) - len(failed))
         if failed:
