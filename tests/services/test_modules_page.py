@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -56,8 +56,13 @@ def test_it_is_found_with_its_reference(package: Path) -> None:
         assert part in done.stdout, part
 
 
-def test_its_build_names_what_there_is(package: Path) -> None:
-    """Package and plugin file."""
-    built = tomllib.loads((package / 'pyproject.toml').read_text())['tool']['setuptools']
-    assert [(package / name).is_dir() for name in built['packages']] == [True]
-    assert [(package / (name.replace('.', '/') + '.py')).is_file() for name in built['py-modules']] == [True]
+def test_its_wheel_has_the_code_and_the_plugin_file(tmp_path: Path) -> None:
+    """And no twisted/plugins/__init__.py, which would hide everybody else's."""
+    package = make_package(tmp_path / 'source')
+    (tmp_path / 'built').mkdir()
+    done = run(package, '-c', 'from setuptools.build_meta import build_wheel; build_wheel("../built")')
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / 'built').iterdir()
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if '.dist-info/' not in name}
+    listed = {name for name, _ in LISTING.findall(PAGE.read_text())}
+    assert names == {name for name in listed if name.startswith(('jabberd_notes/', 'twisted/'))}
