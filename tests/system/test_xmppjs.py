@@ -128,6 +128,17 @@ def test_offline_and_back(site: Site, clients: tuple[NodeClient, NodeClient]) ->
     nurse.stop()
 
 
+def test_the_second_login_is_by_a_token(site: Site) -> None:
+    """XEP-0388 with XEP-0484: a password for the first login, its token for the second."""
+    client = NodeClient(site, 'romeo', site.ports[0])
+    assert client.until('authenticate')['mechanism'].startswith('SCRAM-')
+    first = client.until('online')['jid']
+    client.tell('again')
+    client.until('authenticate', mechanism='HT-SHA-256-NONE')
+    assert client.until('online')['jid'] == first, 'a client that says who it is gets its resource back'
+    client.stop()
+
+
 def test_wrong_password(site: Site) -> None:
     """not-authorized."""
     client = NodeClient(site, 'juliet', site.ports[0], password='not hers')

@@ -8,7 +8,8 @@ import { client, xml } from "@xmpp/client";
 globalThis.crypto ??= webcrypto;
 
 const [port, username, password] = process.argv.slice(2);
-const xmpp = client({ service: `xmpp://127.0.0.1:${port}`, domain: "localhost", username, password });
+const userAgent = xml("user-agent", { id: webcrypto.randomUUID() }, xml("software", {}, "client.mjs"));
+const xmpp = client({ service: `xmpp://127.0.0.1:${port}`, domain: "localhost", username, password, userAgent });
 const tell = (event, fields = {}) => process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
 
 function told(stanza) {
@@ -26,12 +27,14 @@ const commands = {
   message: ({ to, body }) => xmpp.send(xml("message", { to, type: "chat" }, xml("body", {}, body))),
   presence: ({ to, type, show }) => xmpp.send(xml("presence", { to, type }, show ? xml("show", {}, show) : undefined)),
   iq: ({ id, type, to, name, xmlns }) => xmpp.send(xml("iq", { id, type, to }, xml(name, { xmlns }))),
+  again: async () => { await xmpp.stop(); await xmpp.start(); },
   stop: async () => { await xmpp.stop(); process.exit(0); },
 };
 
 xmpp.reconnect.stop();
 xmpp.on("error", (error) => tell("error", { condition: error.condition ?? error.code, text: error.message }));
 xmpp.on("online", (jid) => tell("online", { jid: jid.toString(), secure: xmpp.socket?.encrypted === true || xmpp.isSecure() }));
+xmpp.on("send", (element) => { if (element.is("authenticate")) tell("authenticate", { mechanism: element.attrs.mechanism }); });
 xmpp.on("offline", () => tell("offline"));
 xmpp.on("stanza", (stanza) => tell("stanza", told(stanza)));
 xmpp.start().catch((error) => { tell("refused", { condition: error.condition, text: error.message }); });
