@@ -10,8 +10,9 @@ import pytest
 from jabberd_tx.testing import wire
 from jabberd_tx.xmpp import parser as parser_module
 from jabberd_tx.xmpp import tokens
+from jabberd_tx.xmpp.elements import LONGEST_NAMESPACE, RENEWAL
 from jabberd_tx.xmpp.events import Event, Limits, Violation
-from jabberd_tx.xmpp.parser import LONGEST_NAMESPACE, RENEWAL, StreamParser
+from jabberd_tx.xmpp.parser import StreamParser
 from jabberd_tx.xmpp.stanza import Stanza
 
 
