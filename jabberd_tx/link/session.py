@@ -2,7 +2,7 @@
 
     c2s -> sm   start    resource wanted ('' for any), carbons='1' to begin with copies (XEP-0280); the stream is
                          the uid's, the owner the ROUTE's key
-    sm  -> c2s  started  jid: the full JID that is bound
+    sm  -> c2s  started  jid: the full JID that is bound; caps: the hash of the domain's disco#info (XEP-0115)
     sm  -> c2s  refused  condition, text: a stanza error for the bind (RFC 6120 §7.6.2.2)
     c2s -> sm   attach   jid, epoch, and the last broadcast presence packed as `inner`: the session
                          lives on here; make a record of it, or take over the one there is
@@ -31,8 +31,12 @@ def start(resource: str, carbons: bool = False) -> Stanza:
     return Stanza(NAME, attrs)
 
 
-def started(jid: str) -> Stanza:
-    return Stanza(NAME, {'type': STARTED, 'jid': jid})
+def started(jid: str, caps: str = '') -> Stanza:
+    """`caps`: the hash of what the domain's disco#info says, for the features of streams to come (XEP-0115 §6.3)."""
+    attrs = {'type': STARTED, 'jid': jid}
+    if caps:
+        attrs['caps'] = caps
+    return Stanza(NAME, attrs)
 
 
 def refused(condition: str, text: str = '') -> Stanza:

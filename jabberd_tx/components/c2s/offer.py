@@ -11,6 +11,7 @@ from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.acks import FEATURE as ACKS
 from jabberd_tx.xmpp.parser import Limits
 from jabberd_tx.xmpp.payloads import fast, sasl2
+from jabberd_tx.xmpp.payloads.caps import feature
 from jabberd_tx.xmpp.payloads.stream_limits import limits
 from jabberd_tx.xmpp.sasl.hashed_token import ht_offered
 
@@ -19,23 +20,38 @@ MOST = 64
 
 
 class Offer:
-    """after: features that a stream has once somebody has logged in; carbons: a session may begin with copies."""
+    """carbons: a session may begin with copies; caps: domain -> the hash of what it tells of itself (XEP-0115), as
+    sms say with each session."""
 
-    __slots__ = ('_before', '_fast', '_inline', '_known', 'after', 'carbons')
+    __slots__ = ('_after', '_before', '_fast', '_inline', '_known', 'caps', 'carbons')
 
-    def __init__(self, options: SimpleNamespace, early: Limits, late: Limits, carbons: bool, tokens: bool) -> None:
+    def __init__(
+        self,
+        options: SimpleNamespace,
+        early: Limits,
+        late: Limits,
+        carbons: bool,
+        tokens: bool,
+        caps: dict[str, str] | None = None,
+    ) -> None:
         """`early`, `late`: the limits of streams before and after login; `carbons`: sms have XEP-0280; `tokens`: there
-        is a key for XEP-0484."""
+        is a key for XEP-0484; `caps`: those of the offer before this one."""
         self.carbons = carbons
+        self.caps = caps if caps is not None else {}
         self._known: dict[tuple[str, tuple[str, ...], tuple[str, ...]], bytes] = {}
-        self._before = self.after = b''
+        self._before = self._after = b''
         if options.stream_limits:
             self._before = limits(early.stanza_bytes)
-            self.after = limits(late.stanza_bytes, int(options.idle_timeout))
+            self._after = limits(late.stanza_bytes, int(options.idle_timeout))
         if options.csi:
-            self.after += CLIENT_STATE
+            self._after += CLIENT_STATE
         self._inline = _inline(options, carbons) if options.sasl2 else None
         self._fast = options.sasl2 and options.fast and tokens
+
+    def after(self, domain: str) -> bytes:
+        """The features of the domain's streams on which somebody has logged in, beside those that all have."""
+        caps = self.caps.get(domain)
+        return self._after + feature(caps) if caps else self._after
 
     def before_login(self, starttls: str, mechanisms: tuple[str, ...], bindings: tuple[str, ...]) -> bytes:
         """The features of a stream on which nobody has logged in; arguments as of features.before_login."""

@@ -110,7 +110,7 @@ class ExtensibleExchange(Exchange):
         wake(session, self._conn)
 
     def _features(self) -> bytes:
-        return features.with_session(self._login.c2s.offer.after)
+        return features.with_session(self._login.c2s.offer.after(self._login.domain))
 
     # ---- a session
 

@@ -171,7 +171,8 @@ class C2S:
     def options_changed(self) -> None:
         """Some have new values.  ValueError for one that can not be used."""
         self.admission.options_changed()
-        self.offer = Offer(self.options, self.early_limits, self.limits, self.offer.carbons, bool(self.fast.key))
+        offer, tokens = self.offer, bool(self.fast.key)
+        self.offer = Offer(self.options, self.early_limits, self.limits, offer.carbons, tokens, offer.caps)
 
     def stop_timers(self) -> None:
         """The very end."""

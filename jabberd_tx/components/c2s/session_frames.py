@@ -43,6 +43,7 @@ def take_session_frame(c2s: C2S, session: Session, frame: Route, said: Stanza, l
 
 
 def _started(c2s: C2S, session: Session, frame: Route, said: Stanza, link: Link) -> None:
+    c2s.offer.caps[session.domain] = said.attrs.get('caps', '')
     if session.phase is not STARTING or not c2s.pins.take_started(frame, session, link):
         return
     conn = session.conn

@@ -191,7 +191,7 @@ class Login:
         conn = self._conn
         conn.write(response_header(domain, event.attrs.get('from', '')))
         if self.jid is not None:
-            conn.write(features.after_login(self.c2s.offer.after))
+            conn.write(features.after_login(self.c2s.offer.after(self.domain)))
             self._state = BINDING
             return
         self._state = CHOICE
@@ -264,7 +264,7 @@ class Login:
 
     def logged_in(self, who: Jid) -> None:
         """Logged in, and the stream goes on (XEP-0388): a session may be asked for as ever."""
-        self._conn.write(features.after_login(self.c2s.offer.after))
+        self._conn.write(features.after_login(self.c2s.offer.after(self.domain)))
         self._logged_in(who, BINDING)
 
     def _logged_in(self, who: Jid, state: State) -> None:

@@ -130,8 +130,8 @@ POINTS = (
     Point('session_ended', 'session: Session', "A client's session is over."),
     Point(
         'peers_changed',
-        '',
-        'Another process has begun to serve our domains as well: what is remembered of users may be outdated.',
+        'domain: str',
+        'Another process has begun to serve a domain of ours as well: what is remembered of users may be outdated.',
     ),
     Point('vcard_changed', 'owner: str, photo: str', "A user's vCard is another; the hash of its photo, or ''."),
     Point('disco_identities', 'request: IqRequest', 'More identities of the entity asked, as (category, type, name).'),

@@ -150,7 +150,9 @@ class IqAnswers:
         if to.resource and to.local:
             return self._pass_on(frame, stanza, to)
         if kind in ('result', 'error'):
-            return None  # an answer to one of ours: a roster push, a ping
+            # Or an answer that nobody needs: to a roster push.
+            self._sm.questions.answered(stanza, sender)
+            return None
         if to.resource:
             raise StanzaError('service-unavailable')
         child = stanza.children[0]

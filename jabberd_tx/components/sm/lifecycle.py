@@ -67,7 +67,8 @@ class Lifecycle:
             self.log.failure('no session for {owner}', owner=frame.key)
             self._answer(frame, vocabulary.refused('internal-server-error'))
         else:
-            self._answer(frame, vocabulary.started(session.jid))
+            caps = self._sm.server_caps(session.bare.rpartition('@')[2])
+            self._answer(frame, vocabulary.started(session.jid, caps))
             self._sm.hooks.tell('session_started', session)
 
     async def _open(self, frame: Route, owner: str, resource: str, carbons: bool) -> Session:

@@ -32,6 +32,7 @@ from jabberd_tx.components.sm.options import OPTIONS
 from jabberd_tx.components.sm.paths import Paths
 from jabberd_tx.components.sm.posts import Posts
 from jabberd_tx.components.sm.presence import Presence
+from jabberd_tx.components.sm.questions import Questions
 from jabberd_tx.components.sm.roster import RosterAnswers
 from jabberd_tx.components.sm.rosters import Rosters
 from jabberd_tx.components.sm.tally import Tallies
@@ -60,7 +61,9 @@ class SessionManager:
     hooks, iqs, modules   who has a say, who answers what, and which modules are on
     metrics   where they may count what they like; what is counted of each anyway is in `tallies`
     posts     sends stanzas to sessions and names
+    questions asks clients
     delivery  messages on their way
+    server_caps  the hash of what the server tells of a domain (XEP-0115), '' for none: a module's to set
     presence, handshake, roster, lifecycle   RFC 6121's parts
     """
 
@@ -98,6 +101,7 @@ class SessionManager:
         self.paths = self.posts.paths = Paths(links, self._in_flight)
         self.delivery = Delivery(self)
         self.bounces = Bounces(self, self.delivery)
+        self.questions = Questions(self)
         self.iqs = IqAnswers(self)
         self.presence = Presence(self)
         self.handshake = Handshake(self)
@@ -106,6 +110,7 @@ class SessionManager:
         self.intake = Intake(self)
         self.on_route = self.intake.on_route
         self.on_confirm = self.delivery.confirmed
+        self.server_caps: Callable[[str], str] = lambda domain: ''
         self.modules = ActiveModules(self, module_options, more_modules)
         self._work = 0
         self._stopping = False
@@ -136,6 +141,7 @@ class SessionManager:
             self.log.warn('{count} stanzas were not confirmed in time', count=self.pending())
         if self._sweeping.running:
             self._sweeping.stop()
+        self.questions.stop()
         self.bounces.stop()
         self.posts.stop()
         self.modules.stop()
@@ -194,7 +200,7 @@ class SessionManager:
     def on_up(self, name: str, node: str, incarnation: bytes) -> None:
         if name in self.domains:
             self.rosters.forget_all()
-            self.hooks.tell('peers_changed')
+            self.hooks.tell('peers_changed', name)
         if name == node:
             earlier = self.lifecycle.node_came(node, incarnation)
             if earlier is not None:

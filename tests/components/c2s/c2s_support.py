@@ -42,6 +42,7 @@ class ScriptedSm:
 
     starts     answer start and attach (True), leave them (False), or refuse with a condition (str)
     confirms   confirm stanzas as they come; `withheld` are those that are not confirmed yet
+    caps       the hash of the domain's disco#info that is told with each session
     sessions   stream id -> (full JID, epoch), as this sm knows them
     frames     every ROUTE that is no session frame, in order; `said`: the session frames
     bounced, confirmed   what came back, and the uids that c2s has confirmed
@@ -59,6 +60,7 @@ class ScriptedSm:
         self.confirmed: list[bytes] = []
         self.failed: list[tuple[bytes, bytes]] = []
         self.drained: list[str] = []
+        self.caps = ''
         self._count = 0
         links.attach(self)
         links.start()
@@ -128,7 +130,7 @@ class ScriptedSm:
         payload, stream = frame.payload, frame.uid[:16]
         if payload.attrs['type'] == vocabulary.START:
             jid = f'{frame.key}/{payload.attrs["resource"]}'
-            answer = vocabulary.started(jid)
+            answer = vocabulary.started(jid, self.caps)
         else:
             jid = payload.attrs['jid']
             answer = vocabulary.attached(jid)

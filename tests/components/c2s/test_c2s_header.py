@@ -254,6 +254,22 @@ def test_a_site_where_nobody_could_log_in_does_not_start() -> None:
         Site(plaintext_on_loopback=False)
 
 
+def test_what_the_domain_can_do_is_offered_by_its_hash_once_an_sm_has_told_it() -> None:
+    """With the sessions that have been started since; as long as sms tell of it, whatever options change."""
+    site = Site()
+    site.sm.caps = "v+'/="
+    site.login(resource='first')
+    site.c2s.options_changed()
+    client = authenticated(site)
+    assert client.features is not None
+    assert (
+        b"<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='urn:x-jabberd-tx:server' ver='v+&apos;/='/>"
+    ) in client.features.inner
+    site.sm.caps = ''
+    site.login(resource='second')
+    assert 'c' not in names(authenticated(site).features)
+
+
 def test_features_after_login_are_bind_the_old_session_acks_what_rosters_can_and_client_state() -> None:
     site = Site()
     client = authenticated(site)

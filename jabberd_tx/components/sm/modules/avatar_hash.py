@@ -47,7 +47,7 @@ class AvatarHash(Module):
         return _corrected(stanza, photo)
 
     @hook('peers_changed')
-    def forget(self) -> None:
+    def forget(self, domain: str) -> None:
         """Another sm may have changed what is remembered."""
         self._known.clear()
 
