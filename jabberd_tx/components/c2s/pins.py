@@ -256,7 +256,11 @@ class Pins:
             session = queue.popleft()
             session.queued = False
             if session.stream in self._c2s.sessions:
-                self._settle(session)
+                try:
+                    self._settle(session)
+                except Exception:
+                    # The others go on, whatever is wrong with this one.
+                    self.log.failure('a session could not be seen to', stream=session.stream)
         self._pump_due = bool(queue)
         if queue:
             self._c2s.reactor.callLater(0, self._pump)

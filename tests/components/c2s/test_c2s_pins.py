@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from jabberd_tx.components.c2s.pins import SLICE
@@ -332,3 +334,30 @@ def test_many_sessions_move_a_slice_at_a_time() -> None:
         assert len(second.said) - seen <= SLICE
         seen = len(second.said)
     assert seen == 30 + 3 * SLICE and turns > 3
+
+
+def test_a_session_whose_frames_no_link_takes_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not now, and not later."""
+    site = Site()
+    romeo, juliet = site.login('romeo'), site.login('juliet')
+    site.sm.confirms = False
+    for client in (romeo, juliet):
+        client.send(chat(1))
+    site.settle()
+    streams = [site.session(client).stream for client in (romeo, juliet)]
+    link: Any = site.links.pick('')
+    passed_on = link._route
+
+    def too_long(port: Any, frame: Route, *others: Any) -> None:
+        if frame.uid[:16] == streams[0]:
+            raise ValueError('a ROUTE that is too long')
+        passed_on(port, frame, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(link, '_route', too_long)
+        site.c2s.pins.link_lost(link)
+        site.settle()
+    assert [len(frames_of(site.sm.frames, stream)) for stream in streams] == [1, 2]
+    site.c2s.pins.link_lost(link)
+    site.settle()
+    assert [len(frames_of(site.sm.frames, stream)) for stream in streams] == [2, 3]
