@@ -19,6 +19,7 @@ from jabberd_tx.components.sm.module import Module
 from jabberd_tx.components.sm.service import SessionManager
 from jabberd_tx.components.stanza_component import StanzaComponent
 from jabberd_tx.control.account_operations import account_operations, kick_operation
+from jabberd_tx.control.invite_operations import invite_operations
 from jabberd_tx.control.module_operations import modules_operation
 from jabberd_tx.link import options as link_options
 from jabberd_tx.link.local import LocalLinks
@@ -58,7 +59,7 @@ async def open_storage(process: Server, more_modules: Sequence[type[Module]] = (
     storage = SqliteStorage(options.path, process.reactor, options, process.metrics, process.turn, tables)
     await storage.start()
     process.on_stop(_stopper(storage))
-    for name, operation in account_operations(storage).items():
+    for name, operation in {**account_operations(storage), **invite_operations(storage)}.items():
         process.admin.register(name, operation)
     return storage
 

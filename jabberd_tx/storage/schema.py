@@ -178,3 +178,15 @@ fast_tokens = Table(
     Column('used', Double, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# Invitations.  owner: the domain; token: SHA-256 of the token in hexadecimal digits; local: the user name it is for.
+invites = Table(
+    'invites',
+    metadata,
+    Column('owner', JidText(OWNER_BYTES), primary_key=True),
+    Column('token', String(64), primary_key=True),
+    Column('local', JidText(OWNER_BYTES), nullable=False),
+    Column('expires', Double, nullable=False),
+    Column('uses', Integer, nullable=False),
+    sqlite_with_rowid=False,
+)

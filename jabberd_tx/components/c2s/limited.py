@@ -18,6 +18,7 @@ LIMITS = {
     'stanzas': 'stanzas a second',
     'presences': 'changes of presence a second',
     'iqs': 'IQs a second',
+    'registrations': 'accounts from one address an hour',
     'patience': 'above a rate for too long',
 }
 # Seconds from one line in the log to the next, for each limit.

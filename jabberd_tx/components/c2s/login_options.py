@@ -26,6 +26,24 @@ LOGIN = (
         low=1,
         path=True,
     ),
+    Option(
+        'registration',
+        str,
+        'closed',
+        'Who may make an account before logging in (XEP-0077): nobody, whoever has an invitation (XEP-0445; '
+        'jabberd-ctl invite), or anybody.',
+        choices=('closed', 'invited', 'open'),
+        reload=True,
+    ),
+    Option(
+        'registrations_hourly',
+        int,
+        5,
+        'Attempts to make an account from one address (of IPv6: from one /64) within an hour; 0: no limit.',
+        low=0,
+        high=1_000_000,
+        reload=True,
+    ),
     Option('stream_limits', bool, True, 'Tell clients the size that a stanza may have (XEP-0478).', reload=True),
     Option(
         'downgrade_protection',

@@ -12,18 +12,22 @@ from jabberd_tx.xmpp.acks import FEATURE as ACKS
 from jabberd_tx.xmpp.parser import Limits
 from jabberd_tx.xmpp.payloads import fast, sasl2
 from jabberd_tx.xmpp.payloads.caps import feature
+from jabberd_tx.xmpp.payloads.register import FEATURE, TOKEN_FEATURE
 from jabberd_tx.xmpp.payloads.stream_limits import limits
 from jabberd_tx.xmpp.sasl.hashed_token import ht_offered
 
 # Offers that are remembered: they differ by TLS, the certificate's kind and the options.
 MOST = 64
+# By the option `registration`; only where a password may be sent.
+_BY_TOKEN_TOO = TOKEN_FEATURE + FEATURE
+_REGISTRATION = {'closed': b'', 'open': _BY_TOKEN_TOO, 'invited': _BY_TOKEN_TOO}
 
 
 class Offer:
     """carbons: a session may begin with copies; caps: domain -> the hash of what it tells of itself (XEP-0115), as
     sms say with each session."""
 
-    __slots__ = ('_after', '_before', '_fast', '_inline', '_known', 'caps', 'carbons')
+    __slots__ = ('_after', '_before', '_fast', '_inline', '_known', '_registration', 'caps', 'carbons')
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Offer:
         if options.csi:
             self._after += CLIENT_STATE
         self._inline = _inline(options, carbons) if options.sasl2 else None
+        self._registration = _REGISTRATION[options.registration]
         self._fast = options.sasl2 and options.fast and tokens
 
     def after(self, domain: str) -> bytes:
@@ -58,7 +63,7 @@ class Offer:
         key = starttls, mechanisms, bindings
         known = self._known.get(key)
         if known is None:
-            more = self._before
+            more = self._before + (self._registration if 'PLAIN' in mechanisms else b'')
             if mechanisms and self._inline is not None:
                 with_tokens = self.token_mechanisms(mechanisms, bindings)
                 inline = self._inline + (fast.feature(with_tokens) if with_tokens else b'')

@@ -33,6 +33,7 @@ from jabberd_tx.components.c2s.measures import Measures
 from jabberd_tx.components.c2s.offer import Offer
 from jabberd_tx.components.c2s.options import OPTIONS
 from jabberd_tx.components.c2s.pins import Pins
+from jabberd_tx.components.c2s.registration import Registration
 from jabberd_tx.components.c2s.resumption import ResumableStreams
 from jabberd_tx.components.c2s.returned import ReturnedMessages
 from jabberd_tx.components.c2s.session import STARTING
@@ -133,6 +134,7 @@ class C2S:
         self.admission = AdmissionGate(options, self.limited, descriptors_for_clients())
         failures = FailedLogins(options, self.limited, reactor)
         self.authentication = Authentication(storage, options, reactor, failures)
+        self.registration = Registration(storage, options, reactor, self.limited)
         self.fast = FastTokens(storage, token_key, options, reactor, failures)
         self.pins = Pins(self)
         self.leaving = Leaving(self)
@@ -148,18 +150,16 @@ class C2S:
 
     def start(self) -> None:
         """Listen.  CannotListenError names the port."""
-        options = self.options
         self._timer.start(1.0, now=False).addErrback(self._timer_failed)
-        for port, direct in ((options.port, False), (options.tls_port, True)):
+        for port, direct in ((self.options.port, False), (self.options.tls_port, True)):
             if port and not (direct and self.tls is None):
                 self.listen(port, direct)
 
     def listen(self, port: int, direct_tls: bool = False) -> IListeningPort:
         """Listen on one more port (0: any free one)."""
-        options = self.options
         listening = listen_tcp(
-            self.reactor, self.turn, port, ClientFactory(self, direct_tls), options.interface, options.backlog,
-            options.reuse_port,
+            self.reactor, self.turn, port, ClientFactory(self, direct_tls), self.options.interface,
+            self.options.backlog, self.options.reuse_port,
         )  # fmt: skip
         self.ports.append(listening)
         return listening

@@ -7,6 +7,7 @@ Theory of operation.  A login sees the events of the parser, one by one, and is 
     CHOICE      <starttls/>                                 TLS begins, and with it a new stream: HEADER
                 <auth/>                                     EXCHANGE
                 <authenticate/> (XEP-0388)                  EXCHANGE
+                IQ of registration.py, if that is on        the answer is sent
     EXCHANGE    what exchange.py or sasl2.py waits for      success: a new stream, HEADER; by XEP-0388: BINDING, or the
                                                             session takes over; failure: CHOICE
     BINDING     IQ set with <bind/>                         the sm is asked: STARTING
@@ -34,6 +35,7 @@ from jabberd_tx.components.c2s import features
 from jabberd_tx.components.c2s.authentication import Ask, Authenticated
 from jabberd_tx.components.c2s.exchange import Exchange
 from jabberd_tx.components.c2s.header import check_header, language, response_header
+from jabberd_tx.components.c2s.registration import Attempt, take_request
 from jabberd_tx.components.c2s.resume_request import ask_to_resume
 from jabberd_tx.components.c2s.sasl2 import ExtensibleExchange
 from jabberd_tx.components.c2s.session import Session
@@ -62,9 +64,10 @@ HEADER, CHOICE, EXCHANGE, BINDING, STARTING, OVER = State
 TABLE = {
     (HEADER, 'open'): '_open',
     (CHOICE, f'{ns.TLS} starttls'): '_start_tls',
+    (CHOICE, 'stanza'): '_register',
     (CHOICE, f'{ns.SASL} auth'): '_authenticate',
     (CHOICE, f'{ns.SASL} abort'): '_abort',
-    (CHOICE, f'{ns.SASL2} authenticate'): '_authenticate_extensible',
+    (CHOICE, f'{ns.SASL2} authenticate'): '_authenticate',
     (CHOICE, f'{ns.SASL2} abort'): '_abort',
     (EXCHANGE, f'{ns.SASL} response'): '_go_on',
     (EXCHANGE, f'{ns.SASL} abort'): '_go_on',
@@ -83,7 +86,7 @@ class Login:
 
     __slots__ = (
         '_bytes', '_conn', '_exchange', '_failures', '_request', '_session', '_since', '_state', '_task', 'bindings',
-        'c2s', 'deadline', 'domain', 'jid', 'lang', 'offered', 'sender',
+        'c2s', 'deadline', 'domain', 'jid', 'lang', 'offered', 'registration', 'sender',
     )  # fmt: skip
     log = Logger()
 
@@ -94,6 +97,7 @@ class Login:
         self.jid: Jid | None = None
         self.lang: str | None = None
         self.sender = ''  # the bare JID that the header says it is from
+        self.registration: Attempt | None = None  # once it has asked for an account
         self._conn = conn
         self._state: State = HEADER
         self._bytes = self._failures = 0
@@ -225,20 +229,19 @@ class Login:
         self.lost()
         conn.close(f"<failure xmlns='{ns.TLS}'/>".encode())
 
+    def _register(self, event: Stanza) -> None:
+        self._task = take_request(self, self._conn, event)
+
     # ---- SASL
 
     def _authenticate(self, event: Nonza) -> None:
-        self._begin(Exchange(self, self._conn, event))
-
-    def _authenticate_extensible(self, event: Nonza) -> None:
-        if self.c2s.options.sasl2:
-            self._begin(ExtensibleExchange(self, self._conn, event))
-        else:
+        extensible = event.ns == ns.SASL2
+        if extensible and not self.c2s.options.sasl2:
             self.fail('not-authorized', 'not offered')
-
-    def _begin(self, exchange: Exchange) -> None:
-        self._state, self._exchange = EXCHANGE, exchange
-        exchange.begin()
+            return
+        self._state = EXCHANGE
+        self._exchange = (ExtensibleExchange if extensible else Exchange)(self, self._conn, event)
+        self._exchange.begin()
 
     def _abort(self, event: Nonza) -> None:
         reason = sasl.SaslFailure('aborted')
@@ -379,12 +382,8 @@ class Login:
             self._conn.write(to_xml(error_reply(self._request, condition, text)))
             self._request = None
 
-    # ---- XEP-0198 out of turn
-
     def _refuse_acks(self, event: Nonza) -> None:
         self._conn.write(acks.failed('unexpected-request'))
-
-    # ---- resumption
 
     def _resume(self, event: Nonza) -> None:
         assert self.jid is not None

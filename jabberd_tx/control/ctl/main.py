@@ -13,6 +13,7 @@ from jabberd_tx import __version__
 from jabberd_tx.base.options import Section
 from jabberd_tx.control.ctl.check import check
 from jabberd_tx.control.ctl.db import db
+from jabberd_tx.control.ctl.invite import invite
 from jabberd_tx.control.ctl.modules import modules, reference
 from jabberd_tx.control.ctl.running import reload, status
 from jabberd_tx.control.ctl.site import Site
@@ -33,6 +34,6 @@ def command(sections: Callable[[], Sequence[Section]], find_config: Callable[[],
         """Run a jabberd-tx server: accounts, checks, status, reload, modules."""
         context.obj = Site(config or find_config(), overrides, sections())
 
-    for one in (user, check, status, reload, modules, reference, db):
+    for one in (user, invite, check, status, reload, modules, reference, db):
         jabberd_ctl.add_command(one)
     return jabberd_ctl
