@@ -16,6 +16,8 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from jabberd_tx.components.c2s.anonymous import MECHANISM as ANONYMOUS
+from jabberd_tx.components.c2s.anonymous import new_user
 from jabberd_tx.components.c2s.failed_logins import FailedLogins
 from jabberd_tx.storage import accounts
 from jabberd_tx.storage.operations import Storage, StorageError
@@ -72,10 +74,12 @@ class Authentication:
         secret = options.decoy_secret.encode() or secrets.token_bytes(32)
         self._decoy_key = hmac.digest(secret, b'jabberd-tx decoy salt', 'sha256')
 
-    @staticmethod
-    def offered(secure: bool, plain: bool, bindings: Mapping[str, bytes]) -> tuple[str, ...]:
+    def offered(self, secure: bool, plain: bool, bindings: Mapping[str, bytes], domain: str) -> tuple[str, ...]:
         """Mechanisms of a stream, best first; `plain`: PLAIN also without TLS."""
-        return tuple(offered(secure, plain, tuple(bindings), HASHES))
+        names = offered(secure, plain, tuple(bindings), HASHES)
+        if domain in self._options.anonymous_domains:
+            names.append(ANONYMOUS)
+        return tuple(names)
 
     async def run(
         self,
@@ -93,6 +97,8 @@ class Authentication:
         offer    the mechanisms that the client was offered
         """
         message = await ask(b'') if initial is None else initial
+        if mechanism == ANONYMOUS:
+            return Authenticated(new_user(message, domain), None)
         if mechanism == 'PLAIN':
             return await self._plain(message, domain, address)
         said = ''

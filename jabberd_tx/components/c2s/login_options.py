@@ -44,6 +44,22 @@ LOGIN = (
         high=1_000_000,
         reload=True,
     ),
+    Option(
+        'anonymous_domains',
+        list,
+        [],
+        'Domains of [server] where people may log in without an account (SASL ANONYMOUS).',
+        high=1000,
+        reload=True,
+    ),
+    Option(
+        'anonymous_reach',
+        list,
+        [],
+        'Domains and JIDs that they reach, beside their own server; as prepared: in small letters.',
+        high=1000,
+        reload=True,
+    ),
     Option('stream_limits', bool, True, 'Tell clients the size that a stanza may have (XEP-0478).', reload=True),
     Option(
         'downgrade_protection',

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from jabberd_tx.components.c2s import features
+from jabberd_tx.components.c2s.anonymous import AnonymousJid
 from jabberd_tx.components.c2s.authentication import Authenticated
 from jabberd_tx.components.c2s.exchange import Exchange
 from jabberd_tx.components.c2s.resuming import resume, resumed, wake
@@ -58,7 +59,7 @@ class ExtensibleExchange(Exchange):
         sender = self._login.sender
         if sender and sender != who.jid.bare:
             raise SaslFailure('invalid-authzid', 'not who the stream is from')
-        inline = await self._give_token(wish, who.jid.bare, used)
+        inline = await self._give_token(wish, who.jid, used)
         if wish.resume is not None:
             try:
                 session = await resume(self._login.c2s, who.jid, wish.resume)
@@ -88,15 +89,15 @@ class ExtensibleExchange(Exchange):
             )  # fmt: skip
         return await self._login.run_mechanism(wish.mechanism, wish.initial, self.ask), None
 
-    async def _give_token(self, wish: Authenticate, owner: str, used: Token | None) -> bytes:
+    async def _give_token(self, wish: Authenticate, who: Jid, used: Token | None) -> bytes:
         """The <token/> that was asked for, or that takes the place of the one `used` (XEP-0484 §3.2, §3.5)."""
         login, mechanism = self._login, wish.wanted
         tokens = login.c2s.fast
         if not mechanism and used is not None and wish.fast is not None and not wish.fast.invalidate:
             mechanism = used.mechanism if tokens.is_due(used) else ''
-        if not wish.client or mechanism not in self._token_mechanisms():
+        if not wish.client or mechanism not in self._token_mechanisms() or isinstance(who, AnonymousJid):
             return b''
-        return await tokens.give(owner, wish.client, mechanism)
+        return await tokens.give(who.bare, wish.client, mechanism)
 
     def _token_mechanisms(self) -> tuple[str, ...]:
         return self._login.c2s.offer.token_mechanisms(self._login.offered, self._login.bindings)

@@ -32,6 +32,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from jabberd_tx.components.c2s import features
+from jabberd_tx.components.c2s.anonymous import session_of
 from jabberd_tx.components.c2s.authentication import Ask, Authenticated
 from jabberd_tx.components.c2s.exchange import Exchange
 from jabberd_tx.components.c2s.header import check_header, language, response_header
@@ -207,7 +208,7 @@ class Login:
             return
         if may_log_in:
             self.bindings = self.c2s.bindings(conn)
-            self.offered = self.c2s.authentication.offered(conn.secure, plain, self.bindings)
+            self.offered = self.c2s.authentication.offered(conn.secure, plain, self.bindings, domain)
         conn.write(self.c2s.offer.before_login(starttls, self.offered, tuple(self.bindings)))
 
     # ---- TLS
@@ -348,7 +349,7 @@ class Login:
     def ask_for_session(self, who: Jid, resource: str, carbons: bool = False) -> None:
         """Of the sm: `bound` or `refused` is its answer.  `carbons`: with copies from the start (XEP-0280)."""
         self.deadline = min(self.deadline, self.c2s.tick_after(self.c2s.options.bind_timeout))
-        self._session = session = Session(self.c2s, self._conn, who, resource, self.lang)
+        self._session = session = session_of(self.c2s, self._conn, who, resource, self.lang)
         session.carbons = carbons
         self.c2s.sessions[session.stream] = session
         self.c2s.pins.start(session)
