@@ -59,8 +59,10 @@ class ProfileConformance(_Base):
         self.assertIsNone(await self.run_(vcards.get, ROMEO))
 
     async def test_the_last_activity_is_the_last(self) -> None:
-        """Time and status as they were put; None for who never was here."""
+        """Time and status as they were put; None for who never was here, or has no account."""
+        await self.run_(last_activity.put, JULIET, Left(1.0, 'not an account'))
         self.assertIsNone(await self.run_(last_activity.get, JULIET))
+        await self.run_(accounts.add, JULIET, {})
         await self.run_(last_activity.put, JULIET, Left(1.5, 'Gone to Mantua 🗡'))
         self.assertEqual(await self.run_(last_activity.get, JULIET), Left(1.5, 'Gone to Mantua 🗡'))
         await self.run_(last_activity.put, JULIET, Left(1700000000.125, ''))
@@ -70,6 +72,7 @@ class ProfileConformance(_Base):
     async def test_what_belongs_to_an_account_goes_with_it(self) -> None:
         """And another's stays."""
         for owner in (JULIET, ROMEO):
+            await self.run_(accounts.add, owner, {})
             await self.run_(private_xml.put, owner, [('{a}x', b'<x/>')], 9, 99)
             await self.run_(vcards.put, owner, FULL_CARD)
             await self.run_(last_activity.put, owner, Left(1.0, ''))

@@ -129,6 +129,11 @@ POINTS = (
     ),
     Point('session_ended', 'session: Session', "A client's session is over."),
     Point(
+        'user_forgotten',
+        'owner: str',
+        'What is remembered of a user may be outdated: the account may have been removed.',
+    ),
+    Point(
         'peers_changed',
         'domain: str',
         'Another process has begun to serve a domain of ours as well: what is remembered of users may be outdated.',

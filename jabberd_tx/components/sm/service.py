@@ -181,6 +181,7 @@ class SessionManager:
         ended = await self.lifecycle.kick(bare, condition, text)
         self.accounts.forget(bare)
         self.rosters.forget(bare)
+        self.hooks.tell('user_forgotten', bare)
         return ended
 
     # ---- what links call (on_route and on_confirm are the parts' own)

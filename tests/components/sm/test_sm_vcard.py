@@ -15,9 +15,9 @@ from PIL import Image
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from jabberd_tx.components.sm.photo import Photo, UnusablePhoto, shrink
-from jabberd_tx.storage import vcards
+from jabberd_tx.storage import accounts, last_activity, vcards
 from jabberd_tx.xmpp.payloads.vcard import told_hash
-from tests.components.sm.sm_support import DOMAIN, Site
+from tests.components.sm.sm_support import CREDENTIALS, DOMAIN, Site
 from tests.components.sm.test_sm_iq import ask
 from tests.components.sm.test_sm_presence import know
 from tests.components.sm.test_sm_profile import values
@@ -91,6 +91,18 @@ def test_a_vcard_may_be_for_contacts_only() -> None:
     know(site, ROMEO, JULIET, 'to')
     site.sm.rosters.forget_all()
     assert '<FN>J</FN>' in ask(romeo, GET, JULIET)
+
+
+def test_who_has_no_account_can_not_leave_anything() -> None:
+    """Such as a user who has logged in without one."""
+    site = Site(users=('romeo',))
+    guest = site.c2s().client('guest')
+    assert 'not-allowed' in ask(guest, card('<FN>G</FN>'), kind='set')
+    assert 'not-allowed' in ask(guest, "<query xmlns='jabber:iq:private'><a xmlns='x'/></query>", kind='set')
+    guest.leave()
+    site.quiet()
+    for operation in (vcards.get, last_activity.get):
+        assert site.storage.run(operation, guest.owner).result is None
 
 
 def test_the_server_has_a_vcard_of_its_own() -> None:
@@ -289,6 +301,20 @@ def test_all_clients_tell_when_the_photo_changes_and_when_it_goes(site: Site) ->
     ask(one, card(''), kind='set')
     assert seen(romeo) == [''] * 2
     assert [told_hash(session.presence) for session in site.sessions.peek(JULIET)] == ['', '']
+
+
+def test_the_photo_of_a_removed_account_is_not_told_for_its_successor(site: Site) -> None:
+    c2s = site.c2s()
+    juliet = c2s.client('juliet')
+    ask(juliet, with_photo(image(32, 32)), kind='set')
+    site.storage.run(accounts.remove, JULIET)
+    site.sm.spawn(site.sm.kick(JULIET, 'not-authorized'))
+    juliet.live = False
+    site.quiet()
+    site.storage.run(accounts.put, JULIET, CREDENTIALS)
+    again = c2s.start('juliet', 'again').come()
+    site.quiet()
+    assert seen(again) == [None]
 
 
 def test_a_photo_that_was_there_before_is_told_at_login(site: Site) -> None:

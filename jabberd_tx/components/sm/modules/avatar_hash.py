@@ -51,6 +51,11 @@ class AvatarHash(Module):
         """Another sm may have changed what is remembered."""
         self._known.clear()
 
+    @hook('user_forgotten')
+    def forget_user(self, owner: str) -> None:
+        """The account may be removed, and its vCard with it."""
+        self._known.pop(owner, None)
+
     def _remember(self, owner: str, photo: str) -> None:
         if not self.sm.is_alone():
             return

@@ -45,6 +45,8 @@ class PrivateXml(Module):
         elements = _elements(request)
         if not elements:
             raise StanzaError('not-acceptable', 'nothing to keep')
+        if not await self.sm.accounts.exist(request.sender.bare):
+            raise StanzaError('not-allowed', 'there is no account to keep it for')
         limits = self.values.elements, self.values.bytes
         if not await self.sm.storage.run(private_xml.put, request.sender.bare, list(elements.items()), *limits):
             raise StanzaError('resource-constraint', 'too much is kept already', 'modify')

@@ -90,6 +90,8 @@ class VCard(Module):
     async def set(self, request: IqRequest) -> None:
         """In the place of the one before."""
         owner = request.sender.bare
+        if not await self.sm.accounts.exist(owner):
+            raise StanzaError('not-allowed', 'there is no account to keep it for')
         async with self._locks.holding(owner):
             card = await self._card(request)
             if len(card.xml) > self.values.bytes:
