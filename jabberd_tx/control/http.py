@@ -31,7 +31,14 @@ OPTIONS = Section(
     Option(
         'interface', str, '127.0.0.1', 'The address to listen on.  There is no password: keep it on loopback.', low=1
     ),
-    Option('port', int, 5280, 'TCP port of `jabberd`, where all is in one process.', low=0, high=65535),
+    Option(
+        'port',
+        int,
+        5280,
+        'TCP port of `jabberd`, where all is in one process, and of processes of your own.',
+        low=0,
+        high=65535,
+    ),
     # Processes apart on one machine read one file, and want a port each.
     Option('router_port', int, 5281, 'TCP port of `jabberd-router`.', low=0, high=65535),
     Option('c2s_port', int, 5282, 'TCP port of `jabberd-c2s`.', low=0, high=65535),
@@ -45,6 +52,9 @@ OPTIONS = Section(
     ),
 )
 
+# The kinds of processes that have a port of their own.
+APART = ('router', 'c2s', 'sm')
+
 # What is wrong, in a few words; None: nothing.
 Check = Callable[[], str | None]
 
@@ -53,8 +63,8 @@ Page = Callable[[], tuple[int, str, bytes]]
 
 
 def port_option(kind: str) -> str:
-    """The option that has the port of a process of this kind: 'jabberd', 'router', 'c2s', 'sm'."""
-    return 'port' if kind == 'jabberd' else f'{kind}_port'
+    """The option that has the port of a process of this kind: 'jabberd', 'router', 'c2s', 'sm', or one of your own."""
+    return f'{kind}_port' if kind in APART else 'port'
 
 
 class HttpPort:

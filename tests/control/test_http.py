@@ -113,6 +113,7 @@ class HttpTests(TestCase):
         kinds = ('jabberd', 'router', 'c2s', 'sm')
         defaults = [getattr(OPTIONS.defaults(), port_option(kind)) for kind in kinds]
         self.assertEqual(defaults, [5280, 5281, 5282, 5283])
+        self.assertEqual(port_option('echo'), 'port', 'one that somebody else has made')
         other = self.make('c2s', port=self.http.port, router_port=self.http.port, c2s_port=0, sm_port=self.http.port)
         other.start()
         self.addCleanup(other.stop)

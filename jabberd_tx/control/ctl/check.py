@@ -96,6 +96,6 @@ def ports(ctl: Site) -> list[Port]:
         Port('router.listen', host.strip('[]'), int(number) if number.isdigit() else 0),
     ]
     if web.enabled:
-        options = [http.port_option(kind) for kind in ('jabberd', 'router', 'c2s', 'sm')]
+        options = [http.port_option(kind) for kind in ('jabberd', *http.APART)]
         wanted += [Port(f'http.{option}', web.interface, getattr(web, option)) for option in options]
     return [port for port in wanted if port.number]
