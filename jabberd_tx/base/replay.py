@@ -57,6 +57,14 @@ class ReplayWindow:
         young[stream] = (highest, seen | bit)
         return bool(seen & bit)
 
+    def states(self) -> list[tuple[bytes, int, int]]:
+        """What is remembered, for `restore`: stream id, highest number, and a bit for each of the 64 up to it."""
+        return [(stream, *state) for half in (self._old, self._young) for stream, state in half.items()]
+
+    def restore(self, stream: bytes, highest: int, seen: int) -> None:
+        """Remember that as well."""
+        self._young[stream] = (highest, seen & _MASK)
+
     def forget(self, stream: bytes) -> None:
         """The stream is over."""
         self._young.pop(stream, None)

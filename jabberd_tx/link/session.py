@@ -10,17 +10,29 @@
     c2s -> sm   end      the stream is over, or the client closed it
     sm  -> c2s  close    condition, text: end the stream with this stream error
     sm  -> c2s  lost     the c2s seemed to be gone, and its sessions were ended: attach this one again
+    sm  -> c2s  elsewhere  node: another c2s has attached the session since: it is yours no more
+
+and to resume a stream at another c2s (components/c2s/moving.py), the answers to the stream id in the question's uid:
+
+    c2s -> sm   find     id: which c2s has the owner's stream of that key
+    sm  -> c2s  found    node, or ''
+    c2s -> c2s  give     id, secret (hex), owner, h, part: hand over the session, this part of it
+    c2s -> c2s  state    parts, and the part as `inner`
+    c2s -> c2s  kept     condition, h ('' if not known): it is not given, and why
 
 All are confirmed like any ROUTE.  All other frames of a session come after its start or attach.
 """
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from jabberd_tx.xmpp.stanza import Stanza
 
 NAME = 'session'
 START, STARTED, REFUSED = 'start', 'started', 'refused'
 ATTACH, ATTACHED, END, CLOSE, LOST = 'attach', 'attached', 'end', 'close', 'lost'
+ELSEWHERE, FIND, FOUND, GIVE, STATE, KEPT = 'elsewhere', 'find', 'found', 'give', 'state', 'kept'
 
 
 def start(resource: str, carbons: bool = False) -> Stanza:
@@ -63,3 +75,37 @@ def close(condition: str, text: str = '') -> Stanza:
 
 def lost() -> Stanza:
     return Stanza(NAME, {'type': LOST})
+
+
+def elsewhere(node: str) -> Stanza:
+    return Stanza(NAME, {'type': ELSEWHERE, 'node': node})
+
+
+# ---- resumption
+
+
+def key_of(stream: bytes) -> bytes:
+    """8 bytes by which a stream is found that clients have the id of, and which tell nobody its own id."""
+    return blake2b(stream, digest_size=8, person=b'resume').digest()
+
+
+def find(key: bytes) -> Stanza:
+    return Stanza(NAME, {'type': FIND, 'id': key.hex()})
+
+
+def found(node: str) -> Stanza:
+    return Stanza(NAME, {'type': FOUND, 'node': node})
+
+
+def give(key: bytes, secret: bytes, owner: str, h: int, part: int) -> Stanza:
+    """h: what the client says that it has handled."""
+    attrs = {'id': key.hex(), 'secret': secret.hex(), 'owner': owner, 'h': str(h), 'part': str(part)}
+    return Stanza(NAME, {'type': GIVE, **attrs})
+
+
+def state(parts: int, part: bytes) -> Stanza:
+    return Stanza(NAME, {'type': STATE, 'parts': str(parts)}, part)
+
+
+def kept(condition: str, h: int | None) -> Stanza:
+    return Stanza(NAME, {'type': KEPT, 'condition': condition, 'h': '' if h is None else str(h)})

@@ -8,6 +8,7 @@ Outbound, each stanza that was sent is kept until the client's `h` covers it.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 from xml.sax.saxutils import quoteattr
 
@@ -60,6 +61,19 @@ class Acks(Generic[Item]):
     def h(self, confirmed: int) -> int:
         """`confirmed`: the number up to which all inbound stanzas are confirmed.  0 ≤ h < 2^32."""
         return (max(confirmed, self._counted) - self._before) % MODULUS
+
+    @property
+    def state(self) -> tuple[int, int, int]:
+        """The counters, for `restored`."""
+        return self._before, self._counted, self._acked
+
+    @classmethod
+    def restored(cls, state: tuple[int, int, int], unacked: Iterable[Item]) -> Acks[Item]:
+        """The counters of another worker, and what was sent and is not acked."""
+        acks: Acks[Item] = cls(state[0])
+        acks._counted, acks._acked = state[1:]
+        acks.unacked.extend(unacked)
+        return acks
 
     def count(self, number: int) -> None:
         """From now on h counts all stanzas up to this number, confirmed or not: a resumption has said so."""

@@ -11,6 +11,7 @@ sees: what leases in the session store are for (docs/delivery.md).  One sm alone
 from __future__ import annotations
 
 import random
+from collections.abc import Coroutine
 from typing import Any
 
 from hypothesis import given, settings
@@ -155,7 +156,7 @@ class Person:
         client, stream = self.connect(), self.stream
         client.on_stanza = lambda stanza: self.got(stream, stanza)
         try:
-            run(self.trial.cluster.network, client.login_to_resume(before))
+            self.trial.run_with_noise(client.login_to_resume(before))
         except Refused:
             client.drop()
             self.trial.cluster.network.settle()
@@ -223,6 +224,7 @@ class Trial:
             person.come()
         self.leaving: list[Deferred[None]] = []
         self.resumed = 0
+        self.noisy = sms == 1
 
     def do(self, what: str) -> None:
         cluster, rng = self.cluster, self.random
@@ -274,9 +276,23 @@ class Trial:
             for person in self.people:
                 person.come()
 
+    def run_with_noise(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Drive it to its end, while other things happen."""
+        done = Deferred.fromCoroutine(coroutine)
+        for _ in range(self.random.randrange(40)):
+            self.cluster.network.turn_once()
+            if self.noisy and self.random.random() < 0.1:
+                self.do(self.random.choice(NOISE))
+
+        async def wait() -> None:
+            await done
+
+        run(self.cluster.network, wait())
+
     def finish(self) -> None:
         """Let everything come to rest with everybody there; then count."""
         cluster = self.cluster
+        self.noisy = False
         for name, router in list(cluster.routers.items()):
             if router is None:
                 cluster.start_router(name)
@@ -311,6 +327,9 @@ WHAT = (
     'add sm', 'drain sm', 'stop c2s', 'add c2s', 'drop', 'come', 'come', 'stall',
 )  # fmt: skip
 
+
+# What may happen in the middle of a resumption.
+NOISE = ('send', 'send', 'cut', 'mend', 'drop', 'stop c2s', 'add c2s', 'stall')
 
 ONE_SM = tuple(what for what in WHAT if not what.endswith(' sm'))
 

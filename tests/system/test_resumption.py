@@ -71,12 +71,37 @@ def test_what_was_sent_meanwhile_comes_once_and_in_order(site: Site) -> None:
     asyncio.run(talk())
 
 
+def test_a_stream_moves_to_another_worker_and_back(site: Site) -> None:
+    """Where there is one; what came in between is there each time, once and in order."""
+
+    async def talk() -> None:
+        juliet = await Client(site, 'juliet', site.ports[-1]).login()
+        romeo, previd = await login(site, 'romeo')
+        handled = 0
+        for port in (1, 0, 1, 1):
+            cut(romeo)
+            for n in range(5):
+                juliet.send_message(f'romeo@{DOMAIN}', f'{port} {n}', mtype='chat')
+            romeo = await resume(site, 'romeo', previd, handled, port)
+            await romeo.until('<resumed[^>]*>')
+            assert await bodies(romeo, 5) == [f'{port} {n}' for n in range(5)]
+            handled += 5
+            romeo.send(f"<message to='juliet@{DOMAIN}' type='chat'><body>from {port} {handled}</body></message>")
+            body = f'from {port} {handled}'
+            await juliet.until('message', lambda message, body=body: message['body'] == body)
+        romeo.send(f"<a xmlns='{ACKS}' h='{handled}'/></stream:stream>")
+        await romeo.ended()
+        await juliet.leave()
+
+    asyncio.run(talk())
+
+
 def test_a_live_connection_is_taken_over(site: Site) -> None:
     """The old one ends with conflict."""
 
     async def talk() -> None:
         romeo, previd = await login(site, 'romeo')
-        again = await resume(site, 'romeo', previd, 0)
+        again = await resume(site, 'romeo', previd, 0, 1)
         await again.until('<resumed[^>]*>')
         assert '<conflict' in await romeo.ended()
         again.send(f"<a xmlns='{ACKS}' h='0'/></stream:stream>")
@@ -119,7 +144,7 @@ def test_what_a_client_never_came_back_for_is_stored_once(site: Site) -> None:
 
 
 def test_slixmpp_resumes_by_itself(site: Site) -> None:
-    """Unmodified: it reconnects, resumes, sends again what was not acked, and gets what came meanwhile."""
+    """Unmodified: it reconnects, to another worker where there is one, resumes, and gets what came meanwhile."""
 
     async def talk() -> None:
         juliet, romeo = await asyncio.gather(
@@ -131,7 +156,7 @@ def test_slixmpp_resumes_by_itself(site: Site) -> None:
         await romeo.until('disconnected')
         for n in range(5):
             juliet.send_message(romeo.boundjid.full, f'away {n}', mtype='chat')
-        romeo.connect('127.0.0.1', site.ports[0])
+        romeo.connect('127.0.0.1', site.ports[-1])
         await asyncio.wait_for(resumed.wait(), 20)
         got = [(await romeo.until('message'))['body'] for _ in range(5)]
         assert got == [f'away {n}' for n in range(5)]

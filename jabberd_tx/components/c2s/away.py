@@ -11,15 +11,20 @@ if TYPE_CHECKING:
 class Away:
     """Connection and transport in one, and nobody at the other end: what is written is in the session's `unacked`.
 
-    session  whose place it keeps
+    session  whose place it keeps; None while that is being made
     until    the tick when the session is over, unless the client has come back
     """
 
     __slots__ = ('session', 'until')
     login = None
 
-    def __init__(self, session: Session, until: int) -> None:
+    def __init__(self, session: Session | None, until: int) -> None:
         self.session, self.until = session, until
+
+    @property
+    def transport(self) -> Away:
+        """Itself."""
+        return self
 
     def write(self, data: bytes) -> None:
         """Sent when the client is back."""

@@ -11,6 +11,7 @@ without when it is written to the connection.  Two queues, each with a bound; pa
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from jabberd_tx.base.replay import ReplayWindow
@@ -171,6 +172,18 @@ class Outbox:
     def forget_uids(self) -> None:
         """Called every few minutes: what was passed on before the last call is not remembered any more."""
         self._passed_on_before, self._passed_on = self._passed_on, None
+
+    def passed_on(self) -> list[tuple[bytes, int, int]]:
+        """What is remembered of that (ReplayWindow.states)."""
+        return [state for window in (self._passed_on_before, self._passed_on) if window for state in window.states()]
+
+    def restore_outbox(self, acks: Acks[Unacked], passed_on: Iterable[tuple[bytes, int, int]]) -> None:
+        """Go on where another worker was."""
+        self.acks = acks
+        self._unacked_bytes = sum([len(data) for _, data in acks.unacked])
+        window = self._passed_on = ReplayWindow()
+        for state in passed_on:
+            window.restore(*state)
 
     # ---- a slow connection
 

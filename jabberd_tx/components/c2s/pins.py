@@ -28,7 +28,7 @@ from twisted.logger import Logger
 from jabberd_tx.base.backoff import Backoff
 from jabberd_tx.components.c2s.returned import HOPS
 from jabberd_tx.components.c2s.session import ATTACHING, LIVE, STARTING, Session
-from jabberd_tx.components.c2s.sm_node import SmNode
+from jabberd_tx.components.c2s.sm_node import NOWHERE, SmNode
 from jabberd_tx.link import session as vocabulary
 from jabberd_tx.link.frames import BUSY, CLIENT, NO_LINK, REPEAT, Bounce, Route, uid_number
 from jabberd_tx.xmpp.errors import error_reply
@@ -119,9 +119,7 @@ class Pins:
         """`started` or `attached`; False when it answers something older."""
         if session.phase is LIVE or frame.epoch != session.epoch:
             return False
-        node = self.nodes.get(frame.source)
-        if node is None:
-            node = self._add(frame.source)
+        node = self.node(frame.source)
         # It takes sessions, whatever was said of it before.
         node.leaving = False
         session.pin = node
@@ -384,7 +382,13 @@ class Pins:
             if session.pin is node and session.phase is LIVE:
                 self._repin(session)
 
-    def _add(self, name: str) -> SmNode:
+    def node(self, name: str) -> SmNode:
+        """An sm by its name; '' for none."""
+        if not name:
+            return NOWHERE
+        node = self.nodes.get(name)
+        if node is not None:
+            return node
         incarnation = self._links.instances(name).get(name, b'')
         node = self.nodes[name] = SmNode(name, incarnation)
         return node

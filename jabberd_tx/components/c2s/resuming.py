@@ -34,27 +34,34 @@ async def resume(c2s: C2S, who: Jid, request: Nonza) -> Session:
     NotResumed (answered with its <failed/>); AcksError for an h that was never sent: ends the new stream.
     """
     try:
-        session = await _find(c2s, who.bare, request)
+        session, counts = _find(c2s, who.bare, request), c2s.measures.resumptions
+        here = session is not None
+        if session is None:
+            session = await c2s.moves.fetch(who.bare, _id_of(request), acks.parse_h(request))
         c2s.resumable.cut(session, 'conflict', 'resumed by another connection')
         await _all_confirmed(c2s, session)
         check(session, request)
-        c2s.measures.resumptions.here += 1
+        counts.here += here
+        counts.moved += not here
     except (NotResumed, acks.AcksError):
         c2s.measures.resumptions.failed += 1
         raise
     return session
 
 
-async def _find(c2s: C2S, bare: str, request: Nonza) -> Session:
+def _find(c2s: C2S, bare: str, request: Nonza) -> Session | None:
     try:
         acks.parse_h(request)
     except acks.AcksError:
         raise NotResumed('bad-request') from None
-    session = c2s.resumable.find(bare, StreamId.parse(request.attrs.get('previd', '')))
-    if session is None:
-        raise NotResumed('item-not-found')
-    check(session, request)
+    session = c2s.resumable.find(bare, _id_of(request))
+    if session is not None:
+        check(session, request)
     return session
+
+
+def _id_of(request: Nonza) -> StreamId:
+    return StreamId.parse(request.attrs.get('previd', ''))
 
 
 def check(session: Session, request: Nonza) -> None:

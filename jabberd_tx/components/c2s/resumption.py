@@ -1,5 +1,7 @@
 """Streams that their clients may resume after a loss of the connection (XEP-0198 §5), as far as one worker goes.
 
+How they move to another worker is in moving.py.
+
 Theory of operation.  <enable resume='true'/> gives a session a Resumption, and the client an id: a key, made from the
 stream id, by which the session is found, and a secret.  When the connection is lost the session stays as it is; an
 Away takes the place of the connection.  The session manager notices nothing: stanzas for the client are confirmed
@@ -18,7 +20,6 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import deque
-from hashlib import blake2b
 from hmac import compare_digest
 from secrets import token_bytes
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from twisted.internet.defer import Deferred
 
 from jabberd_tx.components.c2s.away import Away
+from jabberd_tx.link import session as vocabulary
 from jabberd_tx.xmpp import acks
 from jabberd_tx.xmpp.errors import stream_error
 from jabberd_tx.xmpp.events import Nonza
@@ -71,11 +73,6 @@ class StreamId(NamedTuple):
         if len(data) != 24:
             raise NotResumed('item-not-found')
         return cls(data[:8], data[8:])
-
-
-def key_of(stream: bytes) -> bytes:
-    """By which a client's id finds the stream with that id of our own, which clients never see."""
-    return blake2b(stream, digest_size=8, person=b'resume').digest()
 
 
 class Resumption:
@@ -126,7 +123,7 @@ class ResumableStreams:
         seconds = acks.wanted_seconds(request, options.resume_timeout)
         if not seconds:
             return acks.ENABLED
-        id = StreamId(key_of(session.stream), token_bytes(16))
+        id = StreamId(vocabulary.key_of(session.stream), token_bytes(16))
         self.add(session, id, seconds, session.number)
         return acks.enabled(str(id), seconds, options.resume_location)
 
@@ -164,6 +161,12 @@ class ResumableStreams:
         """It has a connection again."""
         self.away.pop(session, None)
 
+    def forget(self, session: Session) -> None:
+        """It is not here any more."""
+        assert session.resumption is not None
+        self.away.pop(session, None)
+        self.by_key.pop(session.resumption.id.key, None)
+
     def tick(self, tick: int) -> None:
         """Called once a second: end those that have waited long enough."""
         over = self._until.pop(tick, None)
@@ -175,7 +178,7 @@ class ResumableStreams:
     def _end_late(self) -> None:
         for _ in range(min(SLICE, len(self._late))):
             away = self._late.popleft()
-            if away.session.conn is away:
+            if away.session is not None and away.session.conn is away:
                 away.session.end()
         if self._late:
             self._c2s.reactor.callLater(0, self._end_late)
@@ -187,8 +190,7 @@ class ResumableStreams:
         resumption = session.resumption
         assert resumption is not None
         resumption.all_confirmed()
-        self.away.pop(session, None)
-        self.by_key.pop(resumption.id.key, None)
+        self.forget(session)
 
     def remember(self, session: Session) -> None:
         """How far a stream went that is over: what it said last was its end."""
@@ -205,12 +207,17 @@ class ResumableStreams:
         """The session of that user with that id, if it is here; NotResumed if it is over, or not the user's."""
         session = self.by_key.get(id.key)
         if session is not None:
-            assert session.resumption is not None
-            if session.bare == bare and compare_digest(session.resumption.id.secret, id.secret):
-                return session
-            raise NotResumed('item-not-found')
+            self.check(session, bare, id)
+            return session
         former = self._former.get(id.key)
         if former is not None:
             known = former.bare == bare and compare_digest(former.secret, id.secret)
             raise NotResumed('item-not-found', former.h if known else None)
         return None
+
+    @staticmethod
+    def check(session: Session, bare: str, id: StreamId) -> None:
+        """Whether it is that user's, and that id is its own; NotResumed."""
+        resumption = session.resumption
+        if resumption is None or session.bare != bare or not compare_digest(resumption.id.secret, id.secret):
+            raise NotResumed('item-not-found')

@@ -26,10 +26,12 @@ from jabberd_tx.components.c2s.admission import AdmissionGate, descriptors_for_c
 from jabberd_tx.components.c2s.authentication import Authentication
 from jabberd_tx.components.c2s.connection import ClientConnection
 from jabberd_tx.components.c2s.failed_logins import FailedLogins
+from jabberd_tx.components.c2s.fanouts import take_fanout
 from jabberd_tx.components.c2s.fast import FastTokens
 from jabberd_tx.components.c2s.leaving import Leaving
 from jabberd_tx.components.c2s.limited import Limited
 from jabberd_tx.components.c2s.measures import Measures
+from jabberd_tx.components.c2s.moving import Moves
 from jabberd_tx.components.c2s.offer import Offer
 from jabberd_tx.components.c2s.options import OPTIONS
 from jabberd_tx.components.c2s.pins import Pins
@@ -46,7 +48,6 @@ from jabberd_tx.storage.operations import Storage
 from jabberd_tx.xmpp.jid import parse
 from jabberd_tx.xmpp.parser import Limits
 from jabberd_tx.xmpp.stanza import Stanza
-from jabberd_tx.xmpp.writer import addressed, head_and_tail
 
 if TYPE_CHECKING:
     from jabberd_tx.components.c2s.outbox import Outbox
@@ -139,6 +140,7 @@ class C2S:
         self.pins = Pins(self)
         self.leaving = Leaving(self)
         self.resumable = ResumableStreams(self)
+        self.moves = Moves(self)
         self.returned = ReturnedMessages(links, reactor, options.returned_bytes)
         self.measures = Measures(metrics, self)
         self._sweep = Sweep(self)
@@ -255,6 +257,7 @@ class C2S:
             'logins': len(self.logins),
             'closing': len(self.closing),
             'away': len(self.resumable.away),
+            'moving': len(self.moves.given),
             'pins': dict(Counter([session.pin.node for session in sessions])),
             'sessions_waiting': len([session for session in sessions if session.link is None]),
             'sessions_over': len([session for session in sessions if session.conn is None]),
@@ -284,7 +287,7 @@ class C2S:
             stanza = Stanza.unpack(stanza)  # type: ignore[arg-type]
         session = self.sessions.get(frame.key)  # type: ignore[arg-type]
         if session is None:
-            self.links.bounce(frame, NO_SESSION, via=link)
+            self.moves.take_stray(frame, stanza, link)
             return
         name = stanza.name
         if name == vocabulary.NAME:
@@ -310,21 +313,7 @@ class C2S:
 
     def on_fanout(self, frame: Fanout, link: Link) -> None:
         """One stanza for many clients of ours."""
-        stanza = frame.payload if isinstance(frame.payload, Stanza) else Stanza.unpack(frame.payload)
-        head, tail = head_and_tail(stanza)
-        sessions, failed = self.sessions, []
-        for stream, to in frame.targets:
-            session = sessions.get(stream)
-            if session is None or session.conn is None or session.conn.session is not session:
-                failed.append(stream)
-            else:
-                session.deliver_shared(frame, stanza, addressed(head, to, tail), to)
-        counts = self.measures.sent
-        setattr(counts, stanza.name, getattr(counts, stanza.name) + len(frame.targets) - len(failed))
-        if failed:
-            self.links.failed(frame.source, frame.uid, failed, link)
-        else:
-            self.links.confirm(frame.source, frame.uid, link)
+        take_fanout(self, frame, link)
 
     def on_confirm(self, frame: Confirm) -> None:
         """Stanzas of our clients that are settled, and messages that were taken back."""
@@ -348,6 +337,8 @@ class C2S:
         session = self.sessions.get(uid[:16])
         if session is not None:
             self.pins.bounced(frame, session, link)
+        else:
+            self.moves.bounced(frame)
 
     def on_up(self, name: str, node: str, incarnation: bytes) -> None:
         """A node, or an sm of one of our domains, is there."""
@@ -361,6 +352,7 @@ class C2S:
         """It is gone."""
         if name == node:
             self.pins.node_down(node, incarnation)
+            self.moves.node_down(node)
         elif name in self.domains:
             self.pins.domain_lost(name)
             self.returned.send_again()

@@ -79,7 +79,7 @@ class Session(Outbox):
         'resource', 'resumption', 'since', 'unconfirmed',
     )  # fmt: skip
 
-    def __init__(self, c2s: C2S, conn: ClientConnection, who: Jid, resource: str, lang: str | None) -> None:
+    def __init__(self, c2s: C2S, conn: ClientConnection | Away, who: Jid, resource: str, lang: str | None) -> None:
         super().__init__(c2s, conn.transport, secrets.token_bytes(16))
         self.conn: ClientConnection | Away | None = conn
         self.jid = self.bare = who.bare

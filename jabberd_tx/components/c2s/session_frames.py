@@ -28,12 +28,16 @@ def take_session_frame(c2s: C2S, session: Session, frame: Route, said: Stanza, l
     elif kind == vocabulary.ATTACHED:
         if session.phase is ATTACHING:
             c2s.pins.take_started(frame, session, link)
+            c2s.moves.settled(session)
+    elif kind == vocabulary.ELSEWHERE:
+        c2s.moves.elsewhere(session, frame.epoch, said.attrs.get('node', ''))
     elif kind == vocabulary.REFUSED:
         if session.phase is STARTING and frame.epoch == session.epoch:
             _refused(c2s, session, said)
     elif kind == vocabulary.CLOSE:
         if frame.epoch >= session.epoch:
             _close(c2s, session, frame, said, link)
+            c2s.moves.settled(session)
         # Else an sm says it that the session has left: what it knows is old.
     elif kind == vocabulary.LOST:
         if frame.epoch >= session.epoch:

@@ -3,7 +3,8 @@
     1  close the ports, say so to the routers, take nothing more from clients
     2  wait until what was taken is confirmed
     3  tell clients with acks how far it went, ask them for theirs, and wait a moment for the answers
-    4  messages that were not acked go back to an sm, and the sessions end; wait until all of that is confirmed
+    4  sessions that another worker has asked for are its own by now, or taken back; messages that were not acked go
+       back to an sm, and the sessions end; wait until all of that is confirmed
     5  close the streams (system-shutdown), and wait until the clients have closed theirs
 
 The streams are closed last, so that a client which comes back at once finds its old session gone, and gets what was
@@ -52,6 +53,8 @@ async def shut_down(c2s: C2S) -> None:
     if not await _until(c2s, lambda: not c2s.count_unconfirmed(), options.drain_timeout):
         log.warn('{count} stanzas are not confirmed yet', count=c2s.count_unconfirmed())
     await _hear_acks(c2s)
+    await _until(c2s, lambda: not c2s.moves.given, options.drain_timeout)
+    c2s.moves.take_all_back()
     clients = await _end_sessions(c2s)
     if not await _until(c2s, lambda: not c2s.sessions and not len(c2s.returned), options.drain_timeout):
         log.error(

@@ -44,6 +44,7 @@ class Sweep:
             conn.transport.abortConnection()
         c2s.leaving.expire(tick)
         c2s.resumable.tick(tick)
+        c2s.moves.tick(tick)
         unasked, c2s.unasked = c2s.unasked, []
         for outbox in unasked:
             outbox.ask()

@@ -90,14 +90,15 @@ class Delivery:
             if len(items) == 1:
                 if lane.epoch != self._paths.epoch:
                     lane.link, lane.epoch = self._paths.choose(owner), self._paths.epoch
-            elif lane.target != session.stream:
+            elif lane.target != session.stream or lane.node != session.node:
                 session = None
             link = lane.link
             if session is not None and link is not None and link.up:
                 item.link = link
                 item.target = lane.target = session.stream
+                node = lane.node = session.node
                 item.frame = out = Route(
-                    session.node, session.stream, self._node, session.epoch, uid, HOPS, 0, stanza
+                    node, session.stream, self._node, session.epoch, uid, HOPS, 0, stanza
                 )  # fmt: skip
                 link.route(out)
                 return
@@ -260,9 +261,10 @@ class Delivery:
                 target = item.target
                 if target is None:
                     continue  # settled
+            node = item.frame.dest if item.frame is not None else ''
             if way is None:
-                way = target
-            elif way != target:
+                way, lane.node = target, node
+            elif way != target or lane.node != node:
                 mixed = True
         lane.held = mixed
 

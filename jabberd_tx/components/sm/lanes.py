@@ -107,16 +107,17 @@ class Lane:
     owner    whose frames these are: chooses the link
     items    uid -> Item, in order, all that is not settled
     target   where the last one went
+    node     the c2s of that session: a session that has moved is another way, though its stream is the same
     link     the way, chosen when paths.epoch was `epoch`
     held     items wait, or are on different ways: see to it in `Delivery`
     pause    until then nothing is sent: the other side is busy
     running, again  it is being seen to, and must be once more
     """
 
-    __slots__ = ('again', 'epoch', 'held', 'items', 'key', 'link', 'owner', 'pause', 'running', 'target')
+    __slots__ = ('again', 'epoch', 'held', 'items', 'key', 'link', 'node', 'owner', 'pause', 'running', 'target')
 
     def __init__(self, key: tuple[bytes, str], owner: str) -> None:
-        self.key, self.owner = key, owner
+        self.key, self.owner, self.node = key, owner, ''
         self.items: dict[bytes, Item] = {}
         self.target: Target | None = None
         self.link: Link | None = None

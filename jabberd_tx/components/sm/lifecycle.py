@@ -53,6 +53,8 @@ class Lifecycle:
             return self._attach(frame, stanza)
         if kind == vocabulary.END:
             return self._end(frame)
+        if kind == vocabulary.FIND:
+            return self._find(frame, stanza.attrs.get('id', ''))
         self.log.warn('{source} says {kind} of a session', source=frame.source, kind=kind)
         return None
 
@@ -136,13 +138,20 @@ class Lifecycle:
             self.log.warn('{node} can not attach a session: {error}', node=frame.source, error=str(error))
             self._answer(frame, vocabulary.close('internal-server-error'))
             return
+        earlier = await self._of_stream(owner, stream)
         try:
             session = await self._add(frame, jid.full, replace=False, presence=presence)
         except StaleEpoch:
-            if not any(session.stream == stream for session in await self._sessions.fetch(owner)):
+            there = await self._of_stream(owner, stream)
+            if there is None:
                 self._answer(frame, vocabulary.close('conflict', 'another client has taken the resource'))
+            elif there.node != frame.source:
+                self._answer(frame, vocabulary.elsewhere(there.node))
             return
         self._answer(frame, vocabulary.attached(session.jid))
+        if earlier is not None and earlier.node != session.node:
+            self._sm.posts.moved(stream, session.node)
+            self._say(earlier, vocabulary.elsewhere(session.node))
         if session.priority is not None and session.priority >= 0:
             # While nobody knew of it, messages may have been stored.
             self._sm.hooks.tell('session_ready', session)
@@ -153,6 +162,16 @@ class Lifecycle:
             )
             if before.presence is not None and session.presence is not None:
                 await self._sm.presence.announce(session)
+
+    async def _of_stream(self, owner: str, stream: bytes) -> Session | None:
+        return next((session for session in await self._sessions.fetch(owner) if session.stream == stream), None)
+
+    async def _find(self, frame: Route, key: str) -> None:
+        """Where the client's stream is that wants to go on with it."""
+        sessions = await self._sessions.fetch(str(frame.key))
+        nodes = [session.node for session in sessions if vocabulary.key_of(session.stream).hex() == key]
+        stream = frame.uid[:16]
+        self._sm.posts.to_stream(str(frame.key), frame.source, stream, 0, vocabulary.found(nodes[0] if nodes else ''))
 
     # ---- end
 

@@ -166,12 +166,27 @@ class Posts:
             return False
         if isinstance(post.frame, Route) and post.frame.key != bounce.key:
             return False
+        if bounce.reason == MOVED and bounce.detail not in ('', bounce.to):
+            self._redirect(post, bounce.detail)
+            return True
         reachable = bool(self._links.instances(bounce.to)) and bounce.detail != 'hops'
         if bounce.reason == BUSY or (bounce.reason in (NO_LINK, NOT_MINE) and reachable):
             self._try_later(post, bounce, link)
         else:
             self._drop(post, bounce.reason)
         return True
+
+    def moved(self, stream: bytes, node: str) -> None:
+        """A session has another c2s: what is on its way to the one before goes to that one, before anything newer."""
+        for post in list(self.kept.values()):
+            if isinstance(post.frame, Route) and post.frame.key == stream and post.frame.dest != node:
+                self._redirect(post, node)
+
+    def _redirect(self, post: Post, node: str) -> None:
+        assert isinstance(post.frame, Route)
+        post.frame = post.frame._replace(dest=node, flags=post.frame.flags | REPEAT)
+        post.link = None
+        self._send(post)
 
     def _try_later(self, post: Post, bounce: Bounce, link: Link) -> None:
         now = self._reactor.seconds()

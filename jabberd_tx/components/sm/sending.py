@@ -45,8 +45,12 @@ class Sending:
         return True
 
     def to_sessions(self, item: Item, takers: Sequence[Session], way: Target | None, mixed: bool) -> bool:
-        target: Target = takers[0].stream if len(takers) == 1 else tuple([session.stream for session in takers])
-        if way is not None and (mixed or way != target):
+        target: Target
+        if len(takers) == 1:
+            target, node = takers[0].stream, takers[0].node
+        else:
+            target, node = tuple([session.stream + session.node.encode() for session in takers]), ''
+        if way is not None and (mixed or way != target or item.lane.node != node):
             return False
         link = self._way_out(item.lane, way)
         if link is None:
@@ -62,12 +66,14 @@ class Sending:
     def _route(self, item: Item, link: Link, target: Target, frame: Route) -> None:
         item.frame, item.link = frame, link
         item.target = item.lane.target = target
+        item.lane.node = frame.dest
         link.route(frame)
 
     def _to_several(self, item: Item, link: Link, target: Target, takers: Sequence[Session]) -> None:
         """One frame a node: a confirm names the node and the message, not the session."""
         item.frame, item.link = None, link
         item.target = item.lane.target = target
+        item.lane.node = ''
         nodes: dict[str, list[Session]] = {}
         for session in takers:
             nodes.setdefault(session.node, []).append(session)

@@ -53,6 +53,7 @@ class ScriptedSm:
         self.starts: bool | str = True
         self.confirms = True
         self.sessions: dict[bytes, tuple[str, int]] = {}
+        self.nodes: dict[bytes, str] = {}
         self.frames: list[Route] = []
         self.said: list[Route] = []
         self.withheld: list[Route] = []
@@ -113,13 +114,17 @@ class ScriptedSm:
             self.frames.append(frame)
             self._settle(frame)
             return
-        self.said.append(frame)
         kind, stream = payload.attrs['type'], frame.uid[:16]
         if kind == vocabulary.END:
+            self.said.append(frame)
             self.sessions.pop(stream, None)
             self._settle(frame)
             return
         self.links.confirm(frame.source, frame.uid, link)
+        if kind == vocabulary.FIND:
+            self.send(frame.source, stream, vocabulary.found(self.node_of(payload.attrs['id'])))
+            return
+        self.said.append(frame)
         if isinstance(self.starts, str):
             self.send(frame.source, stream, vocabulary.refused(self.starts), frame.epoch)
         elif self.starts:
@@ -134,8 +139,12 @@ class ScriptedSm:
         else:
             jid = payload.attrs['jid']
             answer = vocabulary.attached(jid)
-        self.sessions[stream] = (jid, frame.epoch)
+        self.sessions[stream], self.nodes[stream] = (jid, frame.epoch), frame.source
         self.send(frame.source, stream, answer, frame.epoch)
+
+    def node_of(self, key: str) -> str:
+        """Where the stream with that key is; as told to those who want to resume it."""
+        return next((self.nodes[stream] for stream in self.sessions if vocabulary.key_of(stream).hex() == key), '')
 
     def _settle(self, frame: Route) -> None:
         self.withheld.append(frame)

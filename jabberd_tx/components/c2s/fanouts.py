@@ -1,0 +1,33 @@
+"""One stanza for many clients of this c2s: its bytes are made once, but for each client's address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jabberd_tx.link.frames import Fanout
+from jabberd_tx.xmpp.stanza import Stanza
+from jabberd_tx.xmpp.writer import addressed, head_and_tail
+
+if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.service import C2S
+    from jabberd_tx.link.interfaces import Link
+
+
+def take_fanout(c2s: C2S, frame: Fanout, link: Link) -> None:
+    """Deliver it to those who are here, and say who is not."""
+    stanza = frame.payload if isinstance(frame.payload, Stanza) else Stanza.unpack(frame.payload)
+    head, tail = head_and_tail(stanza)
+    sessions, failed = c2s.sessions, []
+    for stream, to in frame.targets:
+        session = sessions.get(stream)
+        if session is None or session.conn is None or session.conn.session is not session:
+            if not c2s.moves.take_share(frame, stanza, stream, to):
+                failed.append(stream)
+        else:
+            session.deliver_shared(frame, stanza, addressed(head, to, tail), to)
+    counts = c2s.measures.sent
+    setattr(counts, stanza.name, getattr(counts, stanza.name) + len(frame.targets) - len(failed))
+    if failed:
+        c2s.links.failed(frame.source, frame.uid, failed, link)
+    else:
+        c2s.links.confirm(frame.source, frame.uid, link)
