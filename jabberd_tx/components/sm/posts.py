@@ -196,7 +196,8 @@ class Posts:
         elif now - post.busy_at > self._busy_seconds():
             self._drop(post, bounce.reason)
             return
-        if bounce.reason != BUSY:
+        # Another way at once; but when that is no way either, not this one again without a pause.
+        if bounce.reason != BUSY and link is self.paths.choose(post.owner):
             other = self.paths.other(post.owner, link)
             if other is not None:
                 post.link = other
