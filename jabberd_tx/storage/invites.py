@@ -18,7 +18,7 @@ SELECT_RESERVED = select(invites.c.token).where(
 )
 SELECT_ALL = (
     select(invites.c.token, invites.c.local, invites.c.expires, invites.c.uses)
-    .where(_OF_DOMAIN)
+    .where(_OF_DOMAIN, invites.c.uses > 0)
     .order_by(invites.c.expires, invites.c.token)
 )
 INSERT = insert(invites)
@@ -45,7 +45,7 @@ def get(run: Run, domain: str, token: str) -> Invite | None:
 
 @read('invite.page')
 def listing(run: Run, domain: str) -> list[tuple[str, Invite]]:
-    """(hash, invite) of all, those that end first at the beginning."""
+    """(hash, invite) of all that are good for something, those that end first at the beginning."""
     return [(row[0], Invite(*row[1:])) for row in run(SELECT_ALL, where=domain)]
 
 

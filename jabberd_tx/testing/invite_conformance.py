@@ -27,6 +27,7 @@ class InviteConformance(_Base):
         for right in (True, True, False):
             self.assertIs(await self.run_(invites.use, DOMAIN, 'a' * 64), right)
         self.assertIsNone(await self.run_(invites.get, DOMAIN, 'a' * 64))
+        self.assertEqual(await self.run_(invites.listing, DOMAIN), [])
         await self.run_(invites.give_back, DOMAIN, 'a' * 64)
         self.assertEqual(await self.run_(invites.get, DOMAIN, 'a' * 64), Invite('', 100.0, 1))
         self.assertIs(await self.run_(invites.use, 'example.org', 'a' * 64), False)
