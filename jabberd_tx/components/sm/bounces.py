@@ -154,6 +154,12 @@ class Bounces:
 
         self._send_again(was_there)
 
+    def moved(self, stream: bytes, node: str) -> None:
+        """A session has another c2s, which has all that the one before had: what is not confirmed goes there."""
+        self._send_again(
+            lambda item: item.frame is not None and item.frame.key == stream and item.frame.dest != node
+        )
+
     def name_lost(self, name: str) -> None:
         """An instance of a name is gone: it may be the one that took what is not confirmed."""
         self._send_again(lambda item: item.target == name)

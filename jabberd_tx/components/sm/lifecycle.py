@@ -150,6 +150,7 @@ class Lifecycle:
             return
         self._answer(frame, vocabulary.attached(session.jid))
         if earlier is not None and earlier.node != session.node:
+            self._sm.bounces.moved(stream, session.node)
             self._sm.posts.moved(stream, session.node)
             self._say(earlier, vocabulary.elsewhere(session.node))
         if session.priority is not None and session.priority >= 0:
