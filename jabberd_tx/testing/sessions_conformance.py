@@ -182,6 +182,24 @@ class SessionsConformance(_Base):
         await self.assertFailure(self.store.update(_stream(1), JULIET, 0, colour='red'), AttributeError)
         self.assertEqual(jids(await self.there()), [JULIET + '/a'])
 
+    async def test_directed_presence_is_added_and_dropped_by_several_at_a_time(self) -> None:
+        """Each change is made to what is there by then, and what was given out before stays as it was."""
+        await self.store.open(session('a', 1, epoch=1), False)
+        (before,) = await self.there()
+        await self.store.direct(_stream(1), JULIET, 1, add=['romeo@example.net', 'nurse@example.net/n'])
+        await self.store.direct(_stream(1), JULIET, 1, add=['tybalt@example.net'], drop=['nobody@example.net'])
+        changed = await self.store.direct(_stream(1), JULIET, 1, drop=['romeo@example.net'])
+        self.assertEqual(changed.directed, {'nurse@example.net/n', 'tybalt@example.net'})
+        self.assertEqual([one.directed for one in await self.there()], [changed.directed])
+        self.assertEqual(before.directed, frozenset())
+
+    async def test_directed_presence_of_a_session_that_moved_on_or_is_gone_is_not_changed(self) -> None:
+        """StaleEpoch, as for every update."""
+        await self.assertFailure(self.store.direct(_stream(1), JULIET, 0, add=['romeo@example.net']), StaleEpoch)
+        await self.store.open(session('a', 1, epoch=2), False)
+        await self.assertFailure(self.store.direct(_stream(1), JULIET, 1, add=['romeo@example.net']), StaleEpoch)
+        self.assertEqual([one.directed for one in await self.there()], [frozenset()])
+
     async def test_update_may_move_a_session_to_another_node(self) -> None:
         """of_node follows."""
         await self.store.open(session('a', 1), False)

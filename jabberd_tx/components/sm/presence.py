@@ -2,7 +2,8 @@
 
 Subscriptions stand in both rosters: whoever is in ours with 'to' or 'both' has us with 'from' or 'both'.  So for users
 of ours our own roster says whose presence we may see, and the session store has it: nobody is probed.  Other domains
-are sent what RFC 6121 says, if somebody serves them.
+are sent what RFC 6121 says, if somebody serves them.  What is sent to one address is seen to in directed.py, probes
+are answered in probes.py.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
+from jabberd_tx.components.sm.directed import DirectedPresence
 from jabberd_tx.components.sm.hooks import STOP
 from jabberd_tx.components.sm.presence_stanzas import priority_of, probe, unavailable
-from jabberd_tx.components.sm.subscriptions import TYPES, UNSUBSCRIBED
-from jabberd_tx.link.frames import CLIENT, REPEAT, Route
+from jabberd_tx.components.sm.probes import Probes
+from jabberd_tx.components.sm.subscriptions import SUBSCRIBE, TYPES
+from jabberd_tx.link.frames import REPEAT, Route
 from jabberd_tx.storage.operations import StorageError
 from jabberd_tx.storage.rosters import Item
 from jabberd_tx.storage.sessions.interface import Session, StaleEpoch
@@ -35,6 +38,7 @@ class Presence:
     def __init__(self, sm: SessionManager) -> None:
         self._sm, self._sessions, self._posts, self._rosters = sm, sm.sessions, sm.posts, sm.rosters
         self._domains = sm.domains
+        self._directed, self._probes = DirectedPresence(sm, self), Probes(sm, self)
         chains = sm.hooks.chains
         self._broadcast_hooks = chains['presence_broadcast']
         self._sent_hooks, self._to_hooks, self._shown_hooks = (
@@ -72,9 +76,9 @@ class Presence:
         if kind is None or kind == 'unavailable':
             if kind is None:
                 priority_of(stanza)
-            return self._guard(frame, stanza, self._directed(frame, stanza, to))
+            return self._guard(frame, stanza, self._directed.send(frame, stanza, to))
         if kind in ('error', 'probe'):
-            return self._guard(frame, stanza, self._pass_on(frame, stanza, to))
+            return self._guard(frame, stanza, self.pass_on(frame, stanza, to))
         raise StanzaError('bad-request', 'no type of presence')
 
     async def _guard(self, frame: Route, stanza: Stanza, work: Coroutine[Any, Any, None]) -> None:
@@ -88,7 +92,7 @@ class Presence:
         except StaleEpoch:
             pass  # the session is over, or has moved: what it said is said to somebody else
 
-    async def _own(self, frame: Route) -> tuple[Session | None, Sequence[Session]]:
+    async def own(self, frame: Route) -> tuple[Session | None, Sequence[Session]]:
         """The session that sends, and all of the user's."""
         owner = str(frame.key)
         sessions = self._sessions.peek(owner)
@@ -97,10 +101,19 @@ class Presence:
         stream = frame.uid[:16]
         return next((session for session in sessions if session.stream == stream), None), sessions
 
+    async def sessions_of(self, bare: str) -> Sequence[Session]:
+        """A user's sessions."""
+        sessions = self._sessions.peek(bare)
+        return sessions if sessions is not None else await self._sessions.fetch(bare)
+
+    async def available_of(self, bare: str) -> list[Session]:
+        """Those of a user's sessions that are available."""
+        return [session for session in await self.sessions_of(bare) if session.presence is not None]
+
     # ---- broadcast
 
     async def _available(self, frame: Route, stanza: Stanza, priority: int) -> None:
-        before, _ = await self._own(frame)
+        before, _ = await self.own(frame)
         if before is None:
             return
         if self._broadcast_hooks:
@@ -111,18 +124,22 @@ class Presence:
         if priority >= 0 and (before.priority is None or before.priority < 0):
             # At once: what waits in storage is older than what comes from now on.
             self._sm.hooks.tell('session_ready', session)
-        try:
-            roster: Mapping[str, Item] = await self._rosters.get(session.bare)
-        except StorageError:
-            roster = {}
-            self.log.warn('without the roster of {bare} its contacts are not told', bare=session.bare)
-        _, own = await self._own(frame)
+        roster = await self._roster_of(session.bare)
+        _, own = await self.own(frame)
         await self._broadcast(session, own, roster, stanza)
         if before.presence is None:
             await self._introduce(session, own, roster)
 
+    async def _roster_of(self, bare: str) -> Mapping[str, Item]:
+        """For a broadcast: the user's own clients are told without it, too."""
+        try:
+            return await self._rosters.get(bare)
+        except StorageError:
+            self.log.warn('without the roster of {bare} its contacts are not told', bare=bare)
+            return {}
+
     async def _unavailable(self, frame: Route, stanza: Stanza) -> None:
-        session, _ = await self._own(frame)
+        session, _ = await self.own(frame)
         if session is None or (session.presence is None and not session.directed):
             return
         if self._broadcast_hooks:
@@ -130,7 +147,7 @@ class Presence:
         await self._sessions.update(
             session.stream, session.bare, session.epoch, presence=None, priority=None, directed=frozenset()
         )
-        await self._withdraw(session, stanza)
+        await self._withdraw(session, stanza, here=True)
 
     async def _as_modules_want(self, stanza: Stanza, session: Session) -> Stanza:
         answer = await self._sm.hooks.ask('presence_broadcast', stanza, session)
@@ -145,17 +162,17 @@ class Presence:
     async def leave(self, session: Session) -> None:
         """The session was closed: say so to whoever saw it (§4.5.2, §4.6)."""
         if session.presence is not None or session.directed:
-            await self._withdraw(session, unavailable(session.jid))
+            await self._withdraw(session, unavailable(session.jid), here=False)
 
-    async def _withdraw(self, session: Session, stanza: Stanza) -> None:
-        own = self._sessions.peek(session.bare)
-        if own is None:
-            own = await self._sessions.fetch(session.bare)
+    async def _withdraw(self, session: Session, stanza: Stanza, here: bool) -> None:
+        """session: as it was; here: its client is still there, and gets what it has said as well (§4.5.2)."""
+        roster: Mapping[str, Item] = {}
         if session.presence is not None:
-            roster = await self._rosters.get(session.bare)
-            await self._broadcast(session, own, roster, stanza)
-        for written in session.directed:
-            await self.deliver(session.bare, stanza.with_attrs(to=written), parse(written))
+            own = await self.available_of(session.bare)
+            roster = await self._roster_of(session.bare)
+            await self._broadcast(session, [*own, session] if here else own, roster, stanza)
+        if session.directed:
+            await self._directed.take_back(session, roster, stanza)
 
     async def _broadcast(
         self, session: Session, own: Iterable[Session], roster: Mapping[str, Item], stanza: Stanza
@@ -169,10 +186,10 @@ class Presence:
                 sessions = peek(contact)
                 if sessions:
                     targets += [other for other in sessions if other.presence is not None]
-                elif sessions is None:
-                    unknown.append(contact)
                 elif contact.rpartition('@')[2] not in domains:
                     await self.deliver(session.bare, stanza.with_attrs(to=contact), parse(contact))
+                elif sessions is None:
+                    unknown.append(contact)
         if unknown:
             for sessions in (await self._sessions.fetch_many(unknown)).values():
                 targets += [other for other in sessions if other.presence is not None]
@@ -199,10 +216,10 @@ class Presence:
         for contact, item in roster.items():
             if item.subscription in ('to', 'both'):
                 sessions = self._sessions.peek(contact)
-                if sessions is None:
-                    unknown.append(contact)
-                elif contact.rpartition('@')[2] not in self._domains:
+                if not sessions and contact.rpartition('@')[2] not in self._domains:
                     await self.deliver(session.bare, probe(session.bare, contact), parse(contact))
+                elif sessions is None:
+                    unknown.append(contact)
                 else:
                     self._show_all(sessions, session)
             if item.pending_in and item.request:
@@ -223,46 +240,22 @@ class Presence:
 
     async def show(self, owner: str, viewer: str) -> None:
         """The presence of all of the owner's clients, to all of the viewer's (bare JIDs)."""
-        for session in await self._available_of(owner):
+        for session in await self.available_of(owner):
             assert session.presence is not None
             await self.deliver(owner, session.presence.with_attrs(to=viewer), parse(viewer))
 
     async def hide(self, owner: str, viewer: str) -> None:
         """The viewer sees all of the owner's clients go."""
-        for session in await self._available_of(owner):
+        for session in await self.available_of(owner):
             await self.deliver(owner, unavailable(session.jid, viewer), parse(viewer))
 
-    async def _available_of(self, bare: str) -> list[Session]:
-        sessions = self._sessions.peek(bare)
-        if sessions is None:
-            sessions = await self._sessions.fetch(bare)
-        return [session for session in sessions if session.presence is not None]
+    # ---- to one address
 
-    # ---- directed
-
-    async def _directed(self, frame: Route, stanza: Stanza, to: Jid) -> None:
-        """To somebody in particular (§4.6); whoever does not see the user anyway is told when the client goes."""
-        session, _ = await self._own(frame)
-        if session is None:
-            return
-        roster = await self._rosters.get(session.bare)
-        item = roster.get(to.bare)
-        seen_anyway = to.bare == session.bare or (item is not None and item.subscription in ('from', 'both'))
-        directed = session.directed
-        if stanza.attrs.get('type') == 'unavailable':
-            directed = directed - {to.full}
-        elif not seen_anyway:
-            directed = directed | {to.full}
-            if len(directed) > self._sm.options.directed:
-                self._sm.measures.limited.directed += 1
-                raise StanzaError('policy-violation', 'directed presence to too many')
-        if directed != session.directed:
-            await self._sessions.update(session.stream, session.bare, session.epoch, directed=directed)
-        await self._pass_on(frame, stanza, to)
-
-    async def _pass_on(self, frame: Route, stanza: Stanza, to: Jid) -> None:
+    async def pass_on(self, frame: Route, stanza: Stanza, to: Jid) -> None:
+        """Presence of any type but those of subscriptions goes on to whom it is for, or is answered for a user of
+        ours; StanzaError."""
         if to.domain in self._domains and stanza.attrs.get('type') == 'probe':
-            await self._answer_probe(parse(stanza.attrs['from']), to, stanza)
+            await self._probes.answer(stanza, parse(stanza.attrs['from']), to)
             return
         if to.domain not in self._domains and not self._sm.links.instances(to.domain):
             if stanza.attrs.get('type') != 'error':
@@ -274,32 +267,33 @@ class Presence:
     async def deliver(self, owner: str, stanza: Stanza, to: Jid, uid: bytes | None = None, flags: int = 0) -> None:
         """Presence with a `to`, to a full JID or to all available clients of a bare one; nobody there: nothing
         happens (§8.5).  owner: whose frames choose the way."""
-        if await self._is_stopped(stanza, to):
+        if await self.is_stopped(stanza, to):
             return
         if to.domain not in self._domains:
-            self._to_elsewhere(owner, stanza, to.bare)
+            self.to_elsewhere(owner, stanza, to.bare)
             return
-        sessions = self._sessions.peek(to.bare)
-        if sessions is None:
-            sessions = await self._sessions.fetch(to.bare)
+        sessions = await self.sessions_of(to.bare)
         if to.resource:
+            sessions = [session for session in sessions if session.jid == to.full]
             for session in sessions:
-                if session.jid == to.full:
-                    self._posts.to_stream(
-                        owner, session.node, session.stream, session.epoch, stanza, uid=uid, flags=flags
-                    )  # fmt: skip
-            return
-        there = [session for session in sessions if session.presence is not None]
-        if there:
-            self._posts.fan_out(owner, there, stanza.with_attrs(to=None), to=stanza.attrs['to'])
+                self._posts.to_stream(
+                    owner, session.node, session.stream, session.epoch, stanza, uid=uid, flags=flags
+                )  # fmt: skip
+        else:
+            there = [session for session in sessions if session.presence is not None]
+            if there:
+                self._posts.fan_out(owner, there, stanza.with_attrs(to=None), to=stanza.attrs['to'])
+        if stanza.attrs.get('type') == 'unavailable' and 'from' in stanza.attrs:
+            await self._directed.forget(parse(stanza.attrs['from']), sessions)
 
-    async def _is_stopped(self, stanza: Stanza, to: Jid) -> bool:
+    async def is_stopped(self, stanza: Stanza, to: Jid) -> bool:
         """Whether modules want it to go no further."""
         if not self._to_hooks:
             return False
         return await self._sm.hooks.ask('presence_to', stanza, parse(stanza.attrs['from']), to) is STOP
 
-    def _to_elsewhere(self, owner: str, stanza: Stanza, to: str) -> None:
+    def to_elsewhere(self, owner: str, stanza: Stanza, to: str) -> None:
+        """To a bare JID of another domain, if somebody serves it."""
         name = to.rpartition('@')[2]
         if self._sm.links.instances(name):
             self._posts.to_name(owner, name, None, stanza)
@@ -307,34 +301,19 @@ class Presence:
     # ---- from elsewhere
 
     def take_inbound(self, frame: Route, stanza: Stanza) -> Coroutine[Any, Any, None] | None:
-        """Presence for a user of ours that did not come from a client of ours; InvalidJid."""
+        """Presence for a user of ours that did not come from a client of ours; StanzaError, InvalidJid."""
         kind, to = stanza.attrs.get('type'), parse(stanza.attrs['to'])
         if not to.local or to.domain not in self._domains:
             return None
         if kind in TYPES:
             return self._take_subscription(stanza, to)
-        if kind in (None, 'unavailable', 'error', 'probe') and not frame.flags & CLIENT:
-            return self._pass_on(frame, stanza, to)
-        return None
+        if kind in (None, 'unavailable', 'error', 'probe'):
+            return self.pass_on(frame, stanza, to)
+        raise StanzaError('bad-request', 'no type of presence')
 
     async def _take_subscription(self, stanza: Stanza, to: Jid) -> None:
-        if not await self._is_stopped(stanza, to):
+        if to.resource and stanza.attrs['type'] != SUBSCRIBE:
+            if all(session.jid != to.full for session in await self.sessions_of(to.bare)):
+                return  # §8.5.3.2.2
+        if not await self.is_stopped(stanza, to):
             await self._sm.handshake.inbound(stanza, to.bare)
-
-    async def _answer_probe(self, asker: Jid, to: Jid, stanza: Stanza) -> None:
-        """§4.3.2: to whom the user shows it, the presence of all clients (of one, for a full JID)."""
-        if await self._is_stopped(stanza, to):
-            return
-        if asker.bare != to.bare:
-            item = (await self._rosters.get(to.bare)).get(asker.bare)
-            if item is None or item.subscription not in ('from', 'both'):
-                answer = Stanza('presence', {'from': to.bare, 'to': asker.bare, 'type': UNSUBSCRIBED})
-                if asker.domain not in self._domains:
-                    self._to_elsewhere(to.bare, answer, asker.bare)
-                return
-        there = [one for one in await self._available_of(to.bare) if not to.resource or one.jid == to.full]
-        for session in there:
-            assert session.presence is not None
-            await self.deliver(to.bare, session.presence.with_attrs(to=asker.full), asker)
-        if not there:
-            await self.deliver(to.bare, unavailable(to.bare, asker.full), asker)

@@ -33,19 +33,29 @@ def priority_of(stanza: Stanza) -> int:
     return int(text)
 
 
-def unavailable(jid: str, to: str | None = None) -> Stanza:
+def available(jid: str, to: str, id: str | None = None) -> Stanza:
+    """Says that a resource is there, and no more than that."""
+    return _made(None, jid, to, id)
+
+
+def unavailable(jid: str, to: str | None = None, id: str | None = None) -> Stanza:
     """What the server says for a resource that is gone, or that somebody may no longer see."""
-    attrs = {'from': jid, 'type': 'unavailable'}
-    if to is not None:
-        attrs['to'] = to
-    return Stanza('presence', attrs)
+    return _made('unavailable', jid, to, id)
 
 
 def probe(bare: str, to: str) -> Stanza:
     """Asks another server for a contact's presence (§4.3.1)."""
-    return Stanza('presence', {'from': bare, 'to': to, 'type': 'probe'})
+    return _made('probe', bare, to)
 
 
-def subscription(kind: str, bare: str, to: str) -> Stanza:
+def subscription(kind: str, bare: str, to: str, id: str | None = None) -> Stanza:
     """Presence of type subscribed, unsubscribed, … that the server sends on a user's behalf."""
-    return Stanza('presence', {'from': bare, 'to': to, 'type': kind})
+    return _made(kind, bare, to, id)
+
+
+def _made(kind: str | None, jid: str, to: str | None, id: str | None = None) -> Stanza:
+    attrs = {'from': jid}
+    for name, value in (('to', to), ('type', kind), ('id', id)):
+        if value is not None:
+            attrs[name] = value
+    return Stanza('presence', attrs)

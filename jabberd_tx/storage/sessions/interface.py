@@ -76,6 +76,12 @@ class SessionStore(Protocol):
         """Set attributes of a session; StaleEpoch when it is gone or has a higher epoch.  A higher one than the
         session's becomes its own."""
 
+    def direct(
+        self, stream: bytes, bare: str, epoch: int, add: Iterable[str] = (), drop: Iterable[str] = ()
+    ) -> Deferred[Session]:
+        """Add to whom a session's directed presence went, and drop others; refused as `update` is.  It may be done by
+        several at a time."""
+
     def close(self, stream: bytes, bare: str, epoch: int) -> Deferred[Session | None]:
         """Remove it; returns it as it was, or None when it was gone, or has a higher epoch."""
 

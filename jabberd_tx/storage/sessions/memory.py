@@ -102,6 +102,14 @@ class MemorySessions:
         self._of_user[found.bare] = tuple([new if one is found else one for one in self._of_user[found.bare]])
         return succeed(new)
 
+    def direct(
+        self, stream: bytes, bare: str, epoch: int, add: Iterable[str] = (), drop: Iterable[str] = ()
+    ) -> Deferred[Session]:
+        """See SessionStore."""
+        found = self._find(stream, bare)
+        directed = found.directed if found is not None else frozenset[str]()
+        return self.update(stream, bare, epoch, directed=directed.difference(drop).union(add))
+
     def close(self, stream: bytes, bare: str, epoch: int) -> Deferred[Session | None]:
         """See SessionStore."""
         found = self._find(stream, bare)

@@ -8,10 +8,12 @@ from jabberd_tx.components.sm.presence_stanzas import priority_of
 from jabberd_tx.link.frames import Fanout
 from jabberd_tx.storage import rosters
 from jabberd_tx.storage.rosters import Item
+from jabberd_tx.storage.sessions.memory import MemorySessions
 from jabberd_tx.testing.network import Recorder
 from jabberd_tx.xmpp.errors import StanzaError
 from jabberd_tx.xmpp.stanza import Stanza
 from jabberd_tx.xmpp.writer import to_xml
+from tests.components.sm import sm_support
 from tests.components.sm.sm_support import DOMAIN, Client, Site, parse_stanza
 
 ROMEO, JULIET, NURSE = [f'{name}@{DOMAIN}' for name in ('romeo', 'juliet', 'nurse')]
@@ -104,7 +106,65 @@ def test_ones_own_clients_see_each_other() -> None:
     assert got(two) == [f'{ROMEO}/two available', f'{ROMEO}/one available']
     assert got(one) == [f'{ROMEO}/two available']
     two.send("<presence type='unavailable'/>")
-    assert got(one) == [f'{ROMEO}/two unavailable']
+    assert got(one) == got(two) == [f'{ROMEO}/two unavailable']
+
+
+def test_contacts_that_may_not_see_are_told_of_no_change() -> None:
+    """RFC 6121 §4.4.2, §4.5.2: only those with 'from' or 'both'."""
+    site = Site()
+    know(site, ROMEO, JULIET, 'to')
+    know(site, ROMEO, NURSE, 'none')
+    c2s = site.c2s()
+    juliet, nurse, romeo = c2s.client('juliet', 'j'), c2s.client('nurse', 'n'), c2s.client('romeo', 'r')
+    for xml in ('<presence><show>away</show></presence>', "<presence type='unavailable'/>", '<presence/>'):
+        romeo.send(xml)
+    romeo.leave()
+    assert got(juliet) == got(nurse) == []
+
+
+def test_who_says_it_goes_hears_it_with_all_of_ones_own_clients_that_are_available() -> None:
+    """RFC 6121 §4.5.2: the whole stanza, addressed to each."""
+    site = Site()
+    know(site, ROMEO, JULIET, 'from')
+    c2s = site.c2s()
+    one, two, juliet = c2s.client('romeo', 'one'), c2s.client('romeo', 'two'), c2s.client('juliet', 'j')
+    shy = c2s.client('romeo', 'shy', come=False)
+    clients = (one, two, juliet, shy)
+    for client in clients:
+        got(client)
+    one.send("<presence type='unavailable' id='bye'><status>to Mantua</status><x xmlns='y'/></presence>")
+    site.settle()
+    for client in (one, two, juliet):
+        assert client.xml() == [
+            f"<presence type='unavailable' id='bye' from='{one.jid}' to='{client.jid}'>"
+            "<status>to Mantua</status><x xmlns='y'/></presence>"
+        ]
+    assert shy.stanzas == []
+
+
+def test_who_was_not_there_says_it_goes_to_nobody() -> None:
+    site = Site()
+    know(site, ROMEO, JULIET, 'both')
+    c2s = site.c2s()
+    own, juliet = c2s.client('romeo', 'own'), c2s.client('juliet', 'j')
+    romeo = c2s.client('romeo', 'r', come=False)
+    got(own)
+    romeo.send("<presence type='unavailable'/>")
+    assert got(romeo) == got(own) == got(juliet) == []
+
+
+def test_presence_after_one_has_gone_is_as_the_first() -> None:
+    """RFC 6121 §4.5.2: contacts are told, and everybody's presence comes again."""
+    site = Site()
+    know(site, ROMEO, JULIET, 'both')
+    c2s = site.c2s()
+    own, juliet, romeo = c2s.client('romeo', 'own'), c2s.client('juliet', 'j'), c2s.client('romeo', 'r')
+    romeo.send("<presence type='unavailable'/>")
+    for client in (own, juliet, romeo):
+        got(client)
+    romeo.send('<presence/>')
+    assert got(juliet) == got(own) == [f'{ROMEO}/r available']
+    assert got(romeo) == [f'{ROMEO}/r available', f'{ROMEO}/own available', f'{JULIET}/j available']
 
 
 def test_who_has_sent_no_presence_gets_none_of_others_and_is_seen_by_nobody() -> None:
@@ -216,96 +276,7 @@ def test_presence_of_no_such_type_or_for_nobody_is_a_bad_request(xml: str) -> No
     assert 'bad-request' in romeo.xml()[-1]
 
 
-# ---- directed
-
-
-def test_directed_presence_is_taken_back_when_the_client_goes() -> None:
-    site = Site()
-    c2s = site.c2s()
-    romeo, juliet = c2s.client('romeo', 'r'), c2s.client('juliet', 'j')
-    romeo.send(f"<presence to='{juliet.jid}'/>")
-    romeo.send(f"<presence to='{NURSE}'/>")
-    assert got(juliet) == [f'{ROMEO}/r available']
-    romeo.leave()
-    assert got(juliet) == [f'{ROMEO}/r unavailable']
-    site.quiet()
-
-
-def test_directed_presence_that_the_client_took_back_itself_is_over() -> None:
-    site = Site()
-    c2s = site.c2s()
-    romeo, juliet = c2s.client('romeo', 'r'), c2s.client('juliet', 'j')
-    romeo.send(f"<presence to='{JULIET}'/>")
-    romeo.send(f"<presence to='{JULIET}' type='unavailable'/>")
-    assert got(juliet) == [f'{ROMEO}/r available', f'{ROMEO}/r unavailable']
-    romeo.send("<presence type='unavailable'/>")
-    romeo.leave()
-    assert got(juliet) == []
-
-
-def test_directed_presence_without_broadcast_presence_is_taken_back_too() -> None:
-    site = Site()
-    c2s = site.c2s()
-    romeo, juliet = c2s.client('romeo', 'r', come=False), c2s.client('juliet', 'j')
-    romeo.send(f"<presence to='{JULIET}'/>")
-    romeo.send("<presence type='unavailable'/>")
-    assert got(juliet) == [f'{ROMEO}/r available', f'{ROMEO}/r unavailable']
-
-
-def test_who_sees_one_anyway_gets_no_second_goodbye() -> None:
-    site = Site()
-    know(site, ROMEO, JULIET, 'both')
-    c2s = site.c2s()
-    romeo, juliet = c2s.client('romeo', 'r'), c2s.client('juliet', 'j')
-    romeo.send(f"<presence to='{JULIET}'/>")
-    got(juliet)
-    romeo.leave()
-    assert got(juliet) == [f'{ROMEO}/r unavailable']
-
-
-def test_directed_presence_to_too_many_is_refused() -> None:
-    site = Site(directed=2)
-    romeo = site.c2s().client('romeo', 'r')
-    for n in range(3):
-        romeo.send(f"<presence to='u{n}@{DOMAIN}'/>")
-    site.quiet()
-    assert 'policy-violation' in romeo.xml()[-1]
-    assert site.network.metrics.value('jabberd_sm_limited', 'directed') == 1
-
-
-def test_presence_to_nobody_there_is_passed_over() -> None:
-    site = Site()
-    romeo = site.c2s().client('romeo', 'r')
-    romeo.take()
-    romeo.send(f"<presence to='{JULIET}/gone'/>")
-    romeo.send(f"<presence to='ghost@{DOMAIN}'/>")
-    site.quiet()
-    assert romeo.stanzas == []
-
-
-# ---- probes, and other domains
-
-
-def test_a_probe_is_answered_for_those_who_may_see() -> None:
-    """RFC 6121 §4.3.2."""
-    site = Site()
-    site.storage.run(rosters.put, JULIET, Item('ben@other.example', subscription='from'))
-    other = Recorder(site.network.links('other-1'))
-    other.links.bind('other.example')
-    site.settle()
-    juliet = site.c2s().client('juliet', 'j')
-    site.settle()
-    other.frames.clear()
-    for asker, to in (('ben', JULIET), ('ann', JULIET), ('ben', f'{JULIET}/gone')):
-        probe = Stanza('presence', {'from': f'{asker}@other.example', 'to': to, 'type': 'probe'})
-        other.send(DOMAIN, JULIET, probe)
-        site.settle()
-    assert [(s.attrs['from'], s.attrs.get('type', 'available'), s.attrs['to']) for s in other.stanzas] == [
-        (juliet.jid, 'available', 'ben@other.example'),
-        (JULIET, 'unsubscribed', 'ann@other.example'),
-        (JULIET, 'unavailable', 'ben@other.example'),
-    ]
-    assert len(other.confirmed) == 3
+# ---- other domains
 
 
 def test_contacts_at_a_domain_that_somebody_serves_are_told_and_probed() -> None:
@@ -329,6 +300,81 @@ def test_contacts_at_a_domain_that_somebody_serves_are_told_and_probed() -> None
     romeo.leave()
     site.settle()
     assert [stanza.attrs.get('type') for stanza in other.stanzas] == ['unavailable']
+
+
+def test_what_comes_from_another_domain_is_for_all_clients_that_are_available() -> None:
+    """RFC 6121 §4.4.3, §4.5.3."""
+    site = Site()
+    other = Recorder(site.network.links('other-1'))
+    other.links.bind('other.example')
+    site.settle()
+    c2s = site.c2s()
+    one, two, shy = c2s.client('romeo', 'one'), c2s.client('romeo', 'two', -1), c2s.client('romeo', 'shy', come=False)
+    for client in (one, two):
+        got(client)
+    for attrs in ({}, {'type': 'unavailable'}):
+        other.send(DOMAIN, ROMEO, Stanza('presence', {'from': 'ben@other.example/x', 'to': ROMEO, **attrs}))
+    for client in (one, two):
+        assert got(client) == ['ben@other.example/x available', 'ben@other.example/x unavailable']
+    assert got(shy) == []
+
+
+def test_an_update_goes_to_other_domains_without_another_probe() -> None:
+    site = Site()
+    site.storage.run(rosters.put, ROMEO, Item('ben@other.example', subscription='both'))
+    other = Recorder(site.network.links('other-1'))
+    other.links.bind('other.example')
+    romeo = site.c2s().client('romeo', 'r')
+    other.frames.clear()
+    romeo.send('<presence><show>away</show></presence>')
+    site.settle()
+    assert [to_xml(stanza).decode() for stanza in other.stanzas] == [
+        f"<presence from='{ROMEO}/r' to='ben@other.example'><show>away</show></presence>"
+    ]
+
+
+def test_presence_of_no_such_type_from_another_domain_is_a_bad_request() -> None:
+    """RFC 6121 §4.7.1."""
+    site = Site()
+    other = Recorder(site.network.links('other-1'))
+    other.links.bind('other.example')
+    romeo = site.c2s().client('romeo', 'r')
+    uid = other.send(
+        DOMAIN, ROMEO, Stanza('presence', {'from': 'ben@other.example', 'to': ROMEO, 'type': 'invisible', 'id': 'x'})
+    )
+    site.quiet()
+    (answer,) = other.stanzas
+    assert (answer.attrs['type'], answer.attrs['id'], answer.attrs['to']) == ('error', 'x', 'ben@other.example')
+    assert b'bad-request' in answer.inner
+    assert other.confirmed == [uid]
+    assert romeo.stanzas == []
+
+
+class Forgetful(MemorySessions):
+    """Knows nothing at once, as a store whose cache is empty."""
+
+    __slots__ = ()
+
+    def peek(self, bare: str) -> None:
+        return None
+
+
+def test_a_store_that_has_to_be_asked_first_changes_nothing_of_who_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sm_support, 'MemorySessions', Forgetful)
+    site = Site()
+    know(site, ROMEO, JULIET, 'both')
+    site.storage.run(rosters.put, ROMEO, Item('ben@other.example', subscription='both'))
+    other = Recorder(site.network.links('other-1'))
+    other.links.bind('other.example')
+    juliet = site.c2s().client('juliet', 'j')
+    romeo = site.c2s('c2s-2').start('romeo', 'r').come()
+    assert got(romeo) == [f'{ROMEO}/r available', f'{JULIET}/j available']
+    romeo.leave()
+    assert got(juliet) == [f'{ROMEO}/r available', f'{ROMEO}/r unavailable']
+    assert sorted(stanza.attrs.get('type', 'available') for stanza in other.stanzas) == [
+        'available', 'probe', 'unavailable',
+    ]  # fmt: skip
+    site.quiet()
 
 
 # ---- what is on the way
