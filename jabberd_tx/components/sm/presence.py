@@ -124,7 +124,9 @@ class Presence:
         if priority >= 0 and (before.priority is None or before.priority < 0):
             # At once: what waits in storage is older than what comes from now on.
             self._sm.hooks.tell('session_ready', session)
-        roster = await self._roster_of(session.bare)
+        roster = self._rosters.peek(session.bare)
+        if roster is None:
+            roster = await self._roster_of(session.bare)
         _, own = await self.own(frame)
         await self._broadcast(session, own, roster, stanza)
         if before.presence is None:
