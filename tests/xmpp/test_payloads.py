@@ -128,6 +128,31 @@ def test_roster_sets_that_are_refused(inner: bytes, condition: str) -> None:
     assert caught.value.condition == condition
 
 
+@pytest.mark.parametrize(
+    ('inner', 'version'),
+    [
+        (b"<query xmlns='jabber:iq:roster'/>", None),
+        (b"<query xmlns='jabber:iq:roster' ver=''/>", ''),
+        (b"<query xmlns='jabber:iq:roster' ver='e.1&amp;'></query>", 'e.1&'),
+        (b"<r:query xmlns:r='jabber:iq:roster' ver='e.1'/>", 'e.1'),
+        (b"<query xmlns='jabber:iq:roster' r:ver='x' xmlns:r='other'/>", None),
+        (b"<query xmlns='other' ver='e.1'/>", None),
+        (b'', None),
+    ],
+)
+def test_the_roster_version_that_a_client_has(inner: bytes, version: str | None) -> None:
+    """'' for none yet, None where it wants none."""
+    assert roster.version_asked(stanza(b"<iq type='get' id='1'>%b</iq>" % inner)) == version
+
+
+@pytest.mark.fuzz
+@given(strategies.texts)
+def test_any_version_is_read_as_it_was_written(version: str) -> None:
+    """Whatever a client makes up."""
+    request = stanza(b"<iq type='get'>%b</iq>" % roster.query_xml([], version))
+    assert roster.version_asked(request) == version
+
+
 def test_roster_items_as_shown() -> None:
     """What is not there is left out; a version where there is one."""
     assert roster.item_xml('a@b') == b"<item jid='a@b' subscription='none'/>"

@@ -12,8 +12,8 @@ from jabberd_tx.xmpp.sasl import channel_bindings
 # RFC 3921's session: clients of that age ask for it, newer ones see that they need not.
 _SESSION = f"<session xmlns='{ns.SESSION}'><optional/></session>".encode()
 
-# What the session manager has always on (RFC 6121 §3.4): told, nothing to negotiate.
-_ROSTER = f"<sub xmlns='{ns.PREAPPROVAL}'/>".encode()
+# What the session manager has always on (RFC 6121 §2.6.1, §3.4): told, nothing to negotiate.
+_ROSTER = f"<ver xmlns='{ns.ROSTER_VERSIONING}'/><sub xmlns='{ns.PREAPPROVAL}'/>".encode()
 
 _ALWAYS_AFTER_LOGIN = b''.join((BIND, _SESSION, ACKS, _ROSTER))
 

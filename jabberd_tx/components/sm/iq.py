@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from jabberd_tx.components.sm.service import SessionManager
 
 
+class Answered:
+    """What a method returns that has sent its answer itself."""
+
+
+ANSWERED = Answered()
+
+
 class IqRequest:
     """A get or set that is for the server or an account.
 
@@ -211,8 +218,9 @@ class IqAnswers:
         if work is not None:
             await work
 
-    def _reply(self, frame: Route, request: IqRequest, answer: Stanza | None) -> None:
-        self._sm.reply(frame, answer if answer is not None else request.result())
+    def _reply(self, frame: Route, request: IqRequest, answer: Stanza | Answered | None) -> None:
+        if not isinstance(answer, Answered):
+            self._sm.reply(frame, answer if answer is not None else request.result())
 
     def _refuse(self, frame: Route, request: IqRequest, error: Exception, tally: Tally) -> None:
         if isinstance(error, StanzaError):

@@ -1,20 +1,21 @@
-"""The roster as clients see it (RFC 6121 §2): get, set, remove, and pushes."""
+"""The roster as clients see it (RFC 6121 §2): get, set, remove, pushes, and versions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from jabberd_tx.components.sm.iq import IqRequest
+from jabberd_tx.components.sm.iq import ANSWERED, Answered, IqRequest
 from jabberd_tx.components.sm.module import OWN_ACCOUNT, IqUse
 from jabberd_tx.components.sm.presence_stanzas import subscription
-from jabberd_tx.components.sm.rosters import Changed
+from jabberd_tx.components.sm.rosters import Changed, Update
 from jabberd_tx.components.sm.subscriptions import UNSUBSCRIBE, UNSUBSCRIBED, is_listed
 from jabberd_tx.storage.rosters import Item
 from jabberd_tx.storage.sessions.interface import Session
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.errors import StanzaError
-from jabberd_tx.xmpp.payloads.roster import RosterSet, item_xml, parse_set, query_xml
+from jabberd_tx.xmpp.payloads.roster import RosterSet, item_xml, parse_set, query_xml, version_asked
 from jabberd_tx.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
@@ -33,14 +34,26 @@ class RosterAnswers:
 
     # ---- get
 
-    async def get(self, request: IqRequest) -> Stanza:
-        """All that is listed.  From now on the client gets pushes (§2.1.3)."""
-        owner = request.sender.bare
+    async def get(self, request: IqRequest) -> Answered:
+        """All that is listed; or what has changed since the version that the client has, as pushes after an empty
+        result (§2.6.3).  From now on the client gets pushes (§2.1.3)."""
+        owner, version = request.sender.bare, version_asked(request.stanza)
         for session in await self._sm.sessions.fetch(owner):
-            if session.stream == request.stream and not session.interested:
-                await self._sm.sessions.update(session.stream, owner, session.epoch, interested=True)
-        items = [_xml(item) for item in (await self._sm.rosters.get(owner)).values() if is_listed(item)]
-        return request.result(ns.ROSTER, 'query', query_xml(items))
+            if session.stream == request.stream:
+                if not session.interested:
+                    await self._sm.sessions.update(session.stream, owner, session.epoch, interested=True)
+                await self._sm.rosters.update(owner, version, partial(self._answer, request, session))
+        return ANSWERED
+
+    def _answer(self, request: IqRequest, session: Session, update: Update) -> None:
+        """In one go, so that no push of a later change comes between."""
+        if update.changes is None:
+            items = [_xml(item) for item in update.items.values() if is_listed(item)]
+            self._sm.posts.to_session(session, request.result(ns.ROSTER, 'query', query_xml(items, update.version)))
+            return
+        self._sm.posts.to_session(session, request.result())
+        for change in update.changes:
+            self._sm.posts.to_session(session, self._push(_shown(change.jid, change.item), change.version))
 
     # ---- set
 
@@ -62,7 +75,7 @@ class RosterAnswers:
                 self._check_room(roster)
             return _changed(old, contact, wanted)
 
-        await self._sm.rosters.change(owner, contact, decide, lambda changed: self.push(owner, changed))
+        await self._sm.rosters.change(owner, contact, decide, lambda changed: self.push(owner, changed), always=True)
         return None
 
     def _check_room(self, roster: Mapping[str, Item]) -> None:
@@ -99,21 +112,25 @@ class RosterAnswers:
     # ---- pushes
 
     def push(self, owner: str, changed: Changed) -> None:
-        """Tell the owner's clients that have asked for the roster (§2.1.6)."""
-        if changed.new is not None and is_listed(changed.new):
-            xml = _xml(changed.new)
-        elif changed.old is not None:
-            xml = item_xml(changed.old.jid, subscription='remove')
-        else:
+        """Tell the owner's clients that have asked for the roster of a change that they see (§2.1.6)."""
+        known = changed.new or changed.old
+        if known is None:
             return
-        self._pushes += 1
-        attrs = {'type': 'set', 'id': f'push-{self._pushes}'}
-        stanza = Stanza.build('iq', attrs, (ns.ROSTER, 'query', query_xml([xml])))
+        stanza = self._push(_shown(known.jid, changed.new), changed.version)
 
         def send(sessions: Sequence[Session]) -> None:
             self._sm.posts.fan_out(owner, [session for session in sessions if session.interested], stanza)
 
         self._sm.with_sessions(owner, send)
+
+    def _push(self, xml: bytes, version: str) -> Stanza:
+        self._pushes += 1
+        attrs = {'type': 'set', 'id': f'push-{self._pushes}'}
+        return Stanza.build('iq', attrs, (ns.ROSTER, 'query', query_xml([xml], version)))
+
+
+def _shown(contact: str, item: Item | None) -> bytes:
+    return _xml(item) if item is not None and is_listed(item) else item_xml(contact, subscription='remove')
 
 
 def _xml(item: Item) -> bytes:

@@ -7,13 +7,15 @@ users may move from one sm to another; before each change it is read anew then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from secrets import token_hex
 from typing import Any, NamedTuple
 
 from jabberd_tx.components.sm.locks import KeyedLocks
+from jabberd_tx.components.sm.subscriptions import shown
 from jabberd_tx.storage import rosters
 from jabberd_tx.storage.operations import Storage
-from jabberd_tx.storage.rosters import Item
+from jabberd_tx.storage.rosters import Change, Item
 
 # How long a roster may be used that another sm may have changed since.
 TRUSTED_SECONDS = 5.0
@@ -23,13 +25,27 @@ Decide = Callable[[Item | None, Mapping[str, Item]], Item | None]
 
 
 class Changed(NamedTuple):
-    """The item before and after; None: there was none, or is none any more."""
+    """The item before and after; None: there was none, or is none any more.
+
+    version: the roster's after a change that clients see; '' when they don't.
+    """
 
     old: Item | None
     new: Item | None
+    version: str
+
+
+class Update(NamedTuple):
+    """What a client that has a version of the roster needs to have it all: the changes since, oldest first; or the
+    whole roster, where that is less, or the version is not known (changes is None)."""
+
+    version: str
+    items: Mapping[str, Item]
+    changes: Sequence[Change] | None
 
 
 class _Kept(NamedTuple):
+    version: str
     items: dict[str, Item]
     until: float
 
@@ -66,40 +82,61 @@ class Rosters:
         if items is not None:
             return items
         async with self._locks.holding(owner):
-            return await self._read(owner)
+            return (await self._read(owner)).items
 
-    async def _read(self, owner: str) -> dict[str, Item]:
+    async def update(self, owner: str, version: str | None, then: Callable[[Update], Any]) -> None:
+        """What a client needs that has that version (None: it has none, or wants none).
+
+        `then` is called before the next change of this roster begins, so that what it sends comes before the pushes
+        of that.  StorageError."""
+        async with self._locks.holding(owner):
+            kept = self._kept[owner] if self.peek(owner) is not None else await self._read(owner)
+            changes: Sequence[Change] | None = None
+            if version == kept.version:
+                changes = ()
+            elif version:
+                changes = await self._storage.run(rosters.changes, owner, version)
+                if changes is not None and len(changes) >= len(kept.items):
+                    changes = None
+            then(Update(kept.version, kept.items, changes))
+
+    async def _read(self, owner: str) -> _Kept:
         """With the lock held."""
-        items = {item.jid: item for item in await self._storage.run(rosters.get, owner)}
-        self._keep(owner, items)
-        return items
+        version, items = await self._storage.run(rosters.load, owner)
+        return self._keep(owner, version, {item.jid: item for item in items})
 
-    def _keep(self, owner: str, items: dict[str, Item]) -> None:
+    def _keep(self, owner: str, version: str, items: dict[str, Item]) -> _Kept:
         kept = self._kept
         kept.pop(owner, None)
         while kept and len(kept) >= self._most():
             del kept[next(iter(kept))]
-        kept[owner] = _Kept(items, self._seconds() + TRUSTED_SECONDS)
+        made = kept[owner] = _Kept(version, items, self._seconds() + TRUSTED_SECONDS)
+        return made
 
-    async def change(self, owner: str, contact: str, decide: Decide, then: Callable[[Changed], Any]) -> Changed:
+    async def change(
+        self, owner: str, contact: str, decide: Decide, then: Callable[[Changed], Any], always: bool = False
+    ) -> Changed:
         """Change one item.
 
         `decide` may raise (StanzaError), then nothing is changed.  `then` is called with what was done before the
-        next change of this roster begins, so that pushes go out in the order of the changes.  StorageError.
+        next change of this roster begins, so that pushes go out in the order of the changes.  `always`: it makes
+        a new version of the roster also where clients see no difference.  StorageError.
         """
         async with self._locks.holding(owner):
-            items = self.peek(owner) if self._alone() else None
-            known = dict(items if items is not None else await self._read(owner))
+            kept = self._kept[owner] if self._alone() and self.peek(owner) is not None else await self._read(owner)
+            known, version = dict(kept.items), ''
             old = known.get(contact)
             new = decide(old, known)
+            era = token_hex(8) if always or shown(old) != shown(new) else ''
+            self._kept.pop(owner, None)  # unless it all goes well nobody knows what storage has
             if new is None and old is not None:
-                await self._storage.run(rosters.remove, owner, contact)
+                version = await self._storage.run(rosters.remove, owner, contact, era) or ''
                 del known[contact]
-            elif new is not None and new != old:
-                await self._storage.run(rosters.put, owner, new)
+            elif new is not None and (era or new != old):
+                version = await self._storage.run(rosters.put, owner, new, era)
                 known[contact] = new
-            self._keep(owner, known)
-            changed = Changed(old, new)
+            self._keep(owner, version or kept.version, known)
+            changed = Changed(old, new, version)
             then(changed)
             return changed
 

@@ -1,4 +1,4 @@
-"""Rosters on the wire (RFC 6121 §2): the set that a client asks for, and items as they are shown."""
+"""Rosters on the wire (RFC 6121 §2): what a client's get and set ask for, and items as they are shown."""
 
 from __future__ import annotations
 
@@ -54,6 +54,14 @@ def parse_set(stanza: Stanza) -> RosterSet:
     if any(len(text.encode()) > MOST_BYTES for text in (name, *groups)):
         raise StanzaError('not-acceptable', f'a name has more than {MOST_BYTES} bytes')
     return RosterSet(contact, name, groups, False)
+
+
+def version_asked(stanza: Stanza) -> str | None:
+    """The version that a client has, as a roster get says it (§2.6.2); '' for none yet, None where it wants none."""
+    if b'ver' not in stanza.inner:
+        return None
+    query = next(stanza.element.elements(ns.ROSTER, 'query'), None)
+    return None if query is None else query.getAttribute('ver')
 
 
 def _text(element: Element) -> str:

@@ -273,5 +273,5 @@ def test_what_the_domain_can_do_is_offered_by_its_hash_once_an_sm_has_told_it() 
 def test_features_after_login_are_bind_the_old_session_acks_what_rosters_can_and_client_state() -> None:
     site = Site()
     client = authenticated(site)
-    assert names(client.features) == ['bind', 'session', 'sm', 'sub', 'limits', 'csi']
+    assert names(client.features) == ['bind', 'session', 'sm', 'ver', 'sub', 'limits', 'csi']
     assert client.features is not None and b'<optional/>' in client.features.inner

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from twisted.internet.defer import Deferred
 
@@ -13,6 +15,9 @@ from tests.components.sm.sm_support import DOMAIN, Client, Site
 from tests.components.sm.test_sm_presence import know
 
 ROMEO, JULIET = f'romeo@{DOMAIN}', f'juliet@{DOMAIN}'
+
+
+ITEMS = re.compile("<query xmlns='jabber:iq:roster' ver='[^']+'>(.*)</query>", re.S)
 
 
 def ask(client: Client, item: str = '', kind: str = 'set', to: str = '') -> str:
@@ -30,14 +35,14 @@ def get(client: Client) -> str:
     """The items of the roster."""
     xml = ask(client, kind='get')
     assert "type='result'" in xml
-    return xml.partition("<query xmlns='jabber:iq:roster'>")[2].partition('</query>')[0]
+    return ITEMS.findall(xml)[0]
 
 
 def pushes(client: Client) -> list[str]:
     """The items that were pushed since the last time."""
     client.node.site.settle()
     return [
-        stanza.inner.decode().partition("<query xmlns='jabber:iq:roster'>")[2].partition('</query>')[0]
+        ITEMS.findall(stanza.inner.decode())[0]
         for stanza in client.take()
         if stanza.name == 'iq' and stanza.attrs['type'] == 'set'
     ]
@@ -217,7 +222,7 @@ def test_a_roster_is_read_once_and_the_one_used_longest_ago_is_forgotten() -> No
     assert len(kept) == 3
     assert kept.peek('b') is None
     assert kept.peek('a') == {}
-    assert storage.asked == [('roster.get', owner) for owner in ('a', 'b', 'c', 'd')]
+    assert storage.asked == [('roster.load', owner) for owner in ('a', 'b', 'c', 'd')]
 
 
 def test_beside_other_sms_a_roster_is_trusted_for_seconds_and_read_anew_before_a_change() -> None:

@@ -122,7 +122,7 @@ def test_a_request_waits_for_whom_nobody_is_online_and_is_shown_at_each_login_un
         juliet = c2s.start('juliet', resource).come()
         assert f'presence:subscribe:{ROMEO}' in seen(juliet)
         juliet.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
-        assert seen(juliet)[0].endswith("<query xmlns='jabber:iq:roster'></query></iq>")
+        assert seen(juliet)[0].endswith("<query xmlns='jabber:iq:roster' ver='0'></query></iq>")
     juliet.send(f"<presence to='{ROMEO}' type='subscribed'/>")
     site.settle()
     later = c2s.start('juliet', 'three').come()
