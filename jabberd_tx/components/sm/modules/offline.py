@@ -26,6 +26,7 @@ from jabberd_tx.storage.sessions.interface import Session
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.errors import StanzaError
 from jabberd_tx.xmpp.payloads.delay import stamp
+from jabberd_tx.xmpp.payloads.hints import STORE, has_hint
 from jabberd_tx.xmpp.stanza import Stanza
 
 # Messages that are read from storage, and on their way to the client, at a time.
@@ -69,7 +70,7 @@ class Offline(Module):
     async def store(self, message: Item) -> Stop:
         """Keep it; StanzaError when it can't be kept."""
         owner, stanza = message.to.bare, message.stanza
-        if is_worthless(stanza):
+        if is_worthless(stanza) and not ('hints' in self.sm.modules and has_hint(stanza, STORE)):
             return STOP
         try:
             outcome = await self.sm.storage.run(
@@ -183,11 +184,10 @@ def in_order(messages: Sequence[Stored]) -> list[Stored]:
 
 def is_worthless(stanza: Stanza) -> bool:
     """A chat message of chat states alone is not worth keeping (XEP-0160 §3)."""
-    if stanza.attrs.get('type') != 'chat' or not stanza.children:
+    content = [child for child in stanza.children if child.ns != ns.SID]  # which is said of it, not in it
+    if stanza.attrs.get('type') != 'chat' or not content:
         return False
-    return all(
-        child.ns == ns.CHAT_STATES or (child.name == 'thread' and child.ns == ns.CLIENT) for child in stanza.children
-    )
+    return all(child.ns == ns.CHAT_STATES or (child.name == 'thread' and child.ns == ns.CLIENT) for child in content)
 
 
 def _ready(sessions: Sequence[Session], latest: bytes | None = None) -> Session | None:
