@@ -40,7 +40,9 @@ def test_an_inactive_client_sleeps_until_there_is_something_to_read(site: Site) 
         juliet.send_message(romeo.boundjid, 'good night!', mtype='chat')
         await romeo.until('message', lambda m: m['body'] == 'good night!')
         seen = [p['show'] for event, p in romeo.notes if event == 'presence' and p['from'] == juliet.boundjid]
-        assert seen == ['xa'] and not [m for event, m in romeo.notes if event in ('message', 'composing')]
+        # slixmpp answers a subscription with presence of its own, which may have come before he was inactive.
+        assert [show for show in seen if show] == ['xa']
+        assert not [m for event, m in romeo.notes if event in ('message', 'composing')]
 
         juliet.send_presence()
         await juliet.plugin['xep_0199'].ping(DOMAIN)
