@@ -50,16 +50,24 @@ def prepare(work: Path, environment: dict[str, str]) -> Path:
     return servers
 
 
-def main() -> int:
-    """Exit status 1 when a run failed."""
-    # Where the peers' own users may enter, and this checkout's twistd and jabberd-ctl are found first.
+def work_folder() -> Path:
+    """Where the peers' own users may enter."""
     work = Path(os.environ.get('BENCH_WORK') or Path(tempfile.gettempdir()) / 'jabberd-tx-bench')
     work.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return work
+
+
+def environment() -> dict[str, str]:
+    """Of all commands: this checkout's twistd and jabberd-ctl are found first."""
     path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
-    environment = {**os.environ, 'BENCH_WORK': str(work), 'PATH': path}
-    servers = prepare(work, environment)
+    return {**os.environ, 'BENCH_WORK': str(work_folder()), 'PATH': path}
+
+
+def main() -> int:
+    """Exit status 1 when a run failed."""
+    servers = prepare(work_folder(), environment())
     command = [sys.executable, str(HERE / 'yardstick/compare.py'), '--servers', str(servers), *sys.argv[1:]]
-    return subprocess.run(command, env=environment, check=False).returncode
+    return subprocess.run(command, env=environment(), check=False).returncode
 
 
 if __name__ == '__main__':
