@@ -34,6 +34,7 @@ def test_every_listing_is_a_file_of_the_folder_that_the_page_draws() -> None:
     assert PAGE.read_text().count('\n```') == 2 * len(tree.split())
 
 
+@pytest.mark.system
 def test_its_tests_pass(package: Path) -> None:
     """In a process of its own, with nothing but the import path."""
     done = run(package, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests')
@@ -41,6 +42,7 @@ def test_its_tests_pass(package: Path) -> None:
     assert '6 passed' in done.stdout
 
 
+@pytest.mark.system
 def test_it_keeps_the_projects_own_rules(package: Path) -> None:
     """But for the order of imports: there jabberd_tx is somebody else's."""
     settings = str(PAGE.parents[1] / 'pyproject.toml')
@@ -48,6 +50,7 @@ def test_it_keeps_the_projects_own_rules(package: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.system
 def test_it_is_found_with_its_reference(package: Path) -> None:
     """By twisted.plugin, without being told."""
     done = run(package, '-c', 'from jabberd_tx.services.ctl import main; main()', 'reference', 'notes')
@@ -56,6 +59,7 @@ def test_it_is_found_with_its_reference(package: Path) -> None:
         assert part in done.stdout, part
 
 
+@pytest.mark.system
 def test_its_wheel_has_the_code_and_the_plugin_file(tmp_path: Path) -> None:
     """And no twisted/plugins/__init__.py, which would hide everybody else's."""
     package = make_package(tmp_path / 'source')

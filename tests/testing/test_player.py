@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
@@ -22,6 +23,7 @@ juliet/balcony sends
 """
 
 
+@pytest.mark.system
 class PlayerTests(TestCase):
     """Against a server on a socket, without TLS."""
 
