@@ -31,10 +31,10 @@ check: $(VENV)/test.done
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
 
 unit: $(VENV)/test.done
-	HYPOTHESIS_PROFILE=check $(PYTEST) -q -m 'not system'
+	HYPOTHESIS_PROFILE=check $(PYTEST) -q -m 'not system' -n auto
 
 fuzz: $(VENV)/test.done
-	HYPOTHESIS_PROFILE=fuzz $(PYTEST) -q -m fuzz
+	HYPOTHESIS_PROFILE=fuzz $(PYTEST) -q -m fuzz -n auto
 
 bench: $(VENV)/test.done
 	$(BIN)/python benchmarks/run.py $(BENCH)
