@@ -7,6 +7,7 @@ import stat
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
 
 from jabberd_tx.base.certificates import CertificateError, covers, inspect, self_signed, to_ascii
 
@@ -27,6 +28,18 @@ def test_a_self_signed_certificate_has_its_names_and_a_private_key_file(files):
     assert facts.not_before < NOW < facts.not_after
     assert stat.S_IMODE(files[1].stat().st_mode) == 0o600
     assert facts.problems(['example.org', 'bücher.example', 'chat.example.org'], NOW) == []
+
+
+def test_a_self_signed_certificate_is_what_the_rfc_wants_of_one(files):
+    """RFC 6120 §13.7.1.1: no authority, with a subject, for signatures, by SHA-256; DNS-IDs, as §13.7.1.2.1 says."""
+    self_signed(['example.org', 'chat.example.org'], *files)
+    certificate = x509.load_pem_x509_certificate(files[0].read_bytes())
+    of = certificate.extensions.get_extension_for_class
+    assert not of(x509.BasicConstraints).value.ca
+    assert of(x509.KeyUsage).value.digital_signature
+    assert certificate.subject.rdns and certificate.signature_hash_algorithm.name == 'sha256'
+    names = of(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
+    assert names == ['example.org', 'chat.example.org']
 
 
 def test_a_client_that_trusts_the_certificate_verifies_it(files):

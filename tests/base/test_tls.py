@@ -127,6 +127,37 @@ def test_tls_1_1_is_refused(sites):
         handshake(ServerContexts(sites), 'a.example', version=ssl.TLSVersion.TLSv1_1)
 
 
+def test_a_client_that_wants_to_renegotiate_is_refused(sites):
+    """RFC 6120 §5.3.5, of TLS 1.2, where there is such a thing: nothing is negotiated anew, and the client is told."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    near = SSL.Connection(context, None)
+    near.set_connect_state()
+    server = ServerContexts(sites).options(False).serverConnectionForTLS(NoLayer())
+    server.set_accept_state()
+
+    def step(one, other, do):
+        try:
+            do()
+        except SSL.WantReadError:
+            pass
+        try:
+            other.bio_write(one.bio_read(65536))
+        except SSL.WantReadError:
+            pass
+
+    for _ in range(3):
+        step(near, server, near.do_handshake)
+        step(server, near, server.do_handshake)
+    before = server.get_finished()
+    assert near.renegotiate()
+    with pytest.raises(SSL.Error, match='renegotiation'):
+        for _ in range(3):
+            step(near, server, near.do_handshake)
+            step(server, near, lambda: server.recv(100))
+    assert server.get_finished() == before
+
+
 @pytest.mark.parametrize('name', ['a.example', 'b.example', None])
 @pytest.mark.parametrize(('offer', 'chosen'), [
     ((), None), (('xmpp-client',), 'xmpp-client'), (('h2', 'xmpp-client'), 'xmpp-client'),

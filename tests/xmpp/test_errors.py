@@ -85,13 +85,13 @@ def test_unknown_conditions_are_refused_when_made() -> None:
 
 @pytest.mark.parametrize('condition', sorted(STREAM_CONDITIONS))
 def test_a_stream_error(condition: str) -> None:
-    """A condition, text where there is some, an application's own element last (§4.9.2, §4.9.4)."""
+    """A condition, text in its language where there is some, an application's own element last (§4.9.2, §4.9.4)."""
     (error,) = wire.parse(stream_error(condition, 'a & b', inner='[::1]:5222', application="<x xmlns='u'/>"))
     assert isinstance(error, Nonza) and (error.ns, error.name) == (ns.STREAM, 'error')
     assert [(child.ns, child.name) for child in error.children] == [
         (ns.STREAMS, condition), (ns.STREAMS, 'text'), ('u', 'x'),
     ]  # fmt: skip
-    assert b'[::1]:5222' in error.inner and b'a &amp; b' in error.inner
+    assert b'[::1]:5222' in error.inner and b" xml:lang='en'>a &amp; b</text>" in error.inner
     assert stream_error(condition) == (
         f"<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>".encode()
     )

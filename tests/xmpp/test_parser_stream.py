@@ -57,6 +57,22 @@ def test_what_comes_on_a_stream() -> None:
     assert isinstance(events[3], Nonza) and events[3].ns == ns.STREAM
 
 
+@pytest.mark.parametrize('alone', [b'yes', b'no'])
+def test_a_standalone_declaration_is_ignored(alone: bytes) -> None:
+    """RFC 6120 §11.5."""
+    parser = StreamParser()
+    (event,) = parser.feed(b"<?xml version='1.0' encoding='utf-8' standalone='%b'?>" % alone + wire.HEADER[21:])
+    assert isinstance(event, StreamOpen)
+    assert isinstance(parser.feed(b'<message/>')[0], Stanza)
+
+
+def test_a_byte_order_mark_within_is_a_character() -> None:
+    """RFC 6120 §11.6: U+FEFF stays what it is."""
+    (stanza,) = wire.parse('<message id="\ufeff"><body>\ufeffa\ufeff</body></message>'.encode())
+    assert isinstance(stanza, Stanza)
+    assert (stanza.attrs['id'], stanza.inner.decode()) == ('\ufeff', '<body>\ufeffa\ufeff</body>')
+
+
 def test_an_end_in_the_header() -> None:
     """A stream that opens and closes in one tag is two events."""
     header = wire.HEADER[:-1] + b'/>'

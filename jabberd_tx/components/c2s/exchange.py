@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from jabberd_tx.xmpp import ns, sasl
@@ -52,8 +52,8 @@ class Exchange:
 
     def _refused(self, failure: Failure) -> None:
         self._task = None
-        if self._login.is_over:
-            return  # cancelled by `lost`
+        if self._login.is_over or failure.check(CancelledError):
+            return  # cancelled by `lost`, in the end or for another attempt
         failure.trap(SaslFailure)
         assert isinstance(failure.value, SaslFailure)
         self._login.failed(self._mechanism, failure.value, self.failure(failure.value))
@@ -78,13 +78,22 @@ class Exchange:
         return answer
 
     def take(self, event: Nonza) -> None:
-        """What comes while it runs."""
+        """What comes while it runs: an answer, the wish to stop, or to begin anew (§6.4.2)."""
+        if event.ns == self.ns == ns.SASL and event.name == 'auth':
+            self._give_way(event)
+            return
         if event.ns == self.ns and event.name == 'response':
             answered = self._answer_with(lambda: self.decode(event.text))
         else:
             answered = event.ns == self.ns and event.name == 'abort' and self._answer_with(_aborted)
         if not answered:
             self._login.fail('not-authorized', 'not expected here')
+
+    def _give_way(self, event: Nonza) -> None:
+        """To another attempt; this one counts as failed, which bounds how often."""
+        self.lost()
+        self._login.failed(self._mechanism, SaslFailure('aborted', 'another attempt takes its place'), b'')
+        self._login.take(event)
 
     def _answer_with(self, read: Callable[[], bytes]) -> bool:
         answer, self._answer = self._answer, None

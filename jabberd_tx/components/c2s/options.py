@@ -83,6 +83,7 @@ OPTIONS = Section(
         secret=True,
     ),
     Option('bind_timeout', float, 15.0, 'From the wish for a resource to its session.', unit='s', low=1, high=600),
+    Option('bind_attempts', int, 6, 'Refused resources until the stream is closed.', low=6, high=11),
     Option(
         'see_other_host',
         str,

@@ -22,7 +22,6 @@ send before it has logged in is bounded in bytes and in seconds (`deadline`, loo
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Coroutine
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,7 @@ from twisted.python.failure import Failure
 from jabberd_tx.components.c2s import features
 from jabberd_tx.components.c2s.anonymous import session_of
 from jabberd_tx.components.c2s.authentication import Ask, Authenticated
+from jabberd_tx.components.c2s.binding import resource_wanted
 from jabberd_tx.components.c2s.exchange import Exchange
 from jabberd_tx.components.c2s.header import check_header, language, response_header
 from jabberd_tx.components.c2s.registration import Attempt, take_request
@@ -42,7 +42,7 @@ from jabberd_tx.components.c2s.sasl2 import ExtensibleExchange
 from jabberd_tx.components.c2s.session import Session
 from jabberd_tx.xmpp import acks, ns, sasl
 from jabberd_tx.xmpp.errors import StanzaError, error_reply, stream_error
-from jabberd_tx.xmpp.jid import InvalidJid, Jid, parse, prepare_resource
+from jabberd_tx.xmpp.jid import Jid, parse
 from jabberd_tx.xmpp.parser import Event, Nonza, StreamClose, StreamOpen
 from jabberd_tx.xmpp.payloads import bind, sasl2
 from jabberd_tx.xmpp.stanza import Stanza
@@ -70,6 +70,7 @@ TABLE = {
     (CHOICE, f'{ns.SASL} abort'): '_abort',
     (CHOICE, f'{ns.SASL2} authenticate'): '_authenticate',
     (CHOICE, f'{ns.SASL2} abort'): '_abort',
+    (EXCHANGE, f'{ns.SASL} auth'): '_go_on',
     (EXCHANGE, f'{ns.SASL} response'): '_go_on',
     (EXCHANGE, f'{ns.SASL} abort'): '_go_on',
     (EXCHANGE, f'{ns.SASL2} response'): '_go_on',
@@ -272,7 +273,7 @@ class Login:
         self._logged_in(who, BINDING)
 
     def _logged_in(self, who: Jid, state: State) -> None:
-        self.jid, self._exchange, self.bindings, self._state = who, None, {}, state
+        self.jid, self._exchange, self.bindings, self._failures, self._state = who, None, {}, 0, state
         conn = self._conn
         conn.parser.limits = self.c2s.limits
         conn.proceed()
@@ -326,19 +327,13 @@ class Login:
 
     def _bind(self, stanza: Stanza) -> None:
         try:
-            resource = bind.wanted(stanza)
-            if resource is None:
-                self.fail('not-authorized', 'first bind a resource')
-                return
-            if 'id' not in stanza.attrs:
-                raise StanzaError('bad-request', 'an IQ needs an id')
-            # Chosen here, so that a repeated request for a session asks for the same one.
-            resource = prepare_resource(resource) if resource else secrets.token_hex(8)
+            resource = resource_wanted(stanza)
         except StanzaError as error:
-            self._conn.write(to_xml(error.reply(stanza)))
+            self._request = stanza
+            self._refuse(error.condition, error.text)
             return
-        except InvalidJid as error:
-            self._conn.write(to_xml(error_reply(stanza, 'bad-request', str(error))))
+        if resource is None:
+            self.fail('not-authorized', 'first bind a resource')
             return
         assert self.jid is not None
         self._state = STARTING
@@ -379,9 +374,13 @@ class Login:
         self._conn.proceed()
 
     def _refuse(self, condition: str, text: str) -> None:
+        """The client may ask again, but not for ever (§7.7.3)."""
         if self._request is not None:
             self._conn.write(to_xml(error_reply(self._request, condition, text)))
             self._request = None
+            self._failures += 1
+            if self._failures >= self.c2s.options.bind_attempts:
+                self.fail('policy-violation', 'too many refused resources')
 
     def _refuse_acks(self, event: Nonza) -> None:
         self._conn.write(acks.failed('unexpected-request'))

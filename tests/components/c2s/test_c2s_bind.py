@@ -9,6 +9,7 @@ import pytest
 from jabberd_tx.link.frames import CLIENT, uid_number
 from jabberd_tx.testing.client import Refused, XmppClient
 from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp.stanza import Stanza
 from jabberd_tx.xmpp.writer import stream_header
 from tests.components.c2s.c2s_support import DOMAIN, Site, chat
 
@@ -92,6 +93,38 @@ def test_a_refusal_of_the_sm_reaches_the_client_which_may_ask_again() -> None:
     assert site.run(client.bind('r')) == 'romeo@example.net/r'
 
 
+def test_a_client_that_is_refused_too_often_is_turned_away() -> None:
+    """RFC 6120 §7.7.3: after five more tries, whoever refuses; a failed login before does not count."""
+    site = Site()
+    client = site.connect()
+    site.run(client.open())
+    client.send(plain('romeo', 'wrong'))
+    site.run(client.nonza('failure'))
+    site.run(client.authenticate())
+    site.run(client.open())
+    site.sm.starts = 'conflict'
+    for n in range(6):
+        assert not client.error
+        client.send(BIND % ('<resource>r</resource>' if n % 2 else f'<resource>{"x" * 1100}</resource>'))
+        answer = site.run(client.stanza('iq'))
+        assert answer.attrs['type'] == 'error'
+    site.settle()
+    assert client.error == 'policy-violation' and client.closed and not site.c2s.sessions
+
+
+def test_once_a_resource_is_bound_nothing_is_offered_any_more() -> None:
+    """RFC 6120 §4.3.5 and §7.3.2: neither features nor a new stream; the stream that was opened goes on."""
+    site = Site()
+    client = authenticated(site)
+    client.inbox.clear()
+    client.send(BIND % '<resource>r</resource>')
+    site.settle()
+    client.send(chat(1))
+    site.settle()
+    site.advance(60)
+    assert [type(event) for event in client.inbox] == [Stanza] and site.sm.numbers == [1]
+
+
 def test_an_sm_that_says_nothing_costs_the_stream_in_time() -> None:
     site = Site(bind_timeout=5)
     site.sm.starts = False
@@ -146,7 +179,7 @@ def test_what_may_not_come_before_binding_ends_the_stream(words: str, condition:
     client = authenticated(site)
     client.send(words)
     site.settle()
-    assert client.error == condition
+    assert client.error == condition and not site.sm.said and not site.sm.frames
 
 
 def test_starttls_after_login_is_a_failure() -> None:

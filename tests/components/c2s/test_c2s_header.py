@@ -55,12 +55,18 @@ def test_the_answer_names_the_domain_a_fresh_id_the_version_and_a_language() -> 
     assert 'to' not in attrs
 
 
+def test_an_id_in_the_clients_header_is_ignored() -> None:
+    """RFC 6120 §4.7.3."""
+    client = say(Site(), header(id='of my own'))
+    assert client.features is not None and client.header is not None and client.header.attrs['id'] != 'of my own'
+
+
 def test_the_sender_in_the_header_comes_back_as_bare_jid() -> None:
     client = say(Site(), header(**{'from': 'Romeo@example.net/x'}))
     assert client.header is not None and client.header.attrs['to'] == 'romeo@example.net'
 
 
-@pytest.mark.parametrize('version', ['1.0', '1.1', '2.0', '1.99999'])
+@pytest.mark.parametrize('version', ['1.0', '1.1', '2.0', '1.99999', '10.0', '01.0', '1.00'])
 def test_version_one_and_higher_are_answered_as_one(version: str) -> None:
     client = say(Site(), header(version=version))
     assert client.features is not None and client.header is not None and client.header.attrs['version'] == '1.0'

@@ -8,6 +8,7 @@ from jabberd_tx.link.frames import CLIENT, make_uid
 from jabberd_tx.testing.client import Refused, XmppClient
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.stanza import Stanza
+from jabberd_tx.xmpp.writer import to_xml
 from tests.components.c2s.c2s_support import Site, chat
 
 ROSTER = f"<query xmlns='{ns.ROSTER}'/>"
@@ -134,6 +135,21 @@ def test_what_follows_a_violation_in_the_same_read_is_not_taken() -> None:
     client.send(chat(1) + "<message from='x'/>" + chat(2))
     site.settle()
     assert client.error == 'invalid-from' and site.sm.numbers == [1]
+
+
+def test_nothing_that_leaves_a_c2s_tells_where_a_client_is() -> None:
+    """RFC 6120 §13.10.1: no other process, and so no other user, learns the address."""
+    site = Site(require_tls=False)
+    client = site.connect(host='192.0.2.77')
+    site.run(client.login('r', acks=True))
+    client.send('<presence/>' + chat(1) + "<iq type='get' id='i' to='example.net'><x xmlns='y'/></iq></stream:stream>")
+    site.settle()
+    site.advance(10)
+    left = [*site.sm.said, *site.sm.frames]
+    assert len(left) == 5
+    for frame in left:
+        assert isinstance(frame.payload, Stanza)
+        assert b'192.0.2' not in to_xml(frame.payload) and '192.0.2' not in f'{frame}'
 
 
 # ---- the window

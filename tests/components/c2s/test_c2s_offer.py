@@ -6,6 +6,9 @@ import base64
 
 import pytest
 
+from jabberd_tx.base.options import ConfigError, load
+from jabberd_tx.components.c2s.options import OPTIONS
+from jabberd_tx.services.sections import all_sections
 from jabberd_tx.testing.client import XmppClient
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.sasl import offer_hash
@@ -66,6 +69,13 @@ def test_the_size_that_is_told_is_the_size_that_is_taken() -> None:
     client.send(frame % ('x' * (12345 - len(frame) + 3)))
     site.settle()
     assert client.error == 'policy-violation'
+
+
+def test_nobody_can_set_a_size_below_10000_bytes() -> None:
+    """RFC 6120 §13.12."""
+    assert load(None, all_sections(), ['c2s.max_stanza_bytes=10000']).section(OPTIONS).max_stanza_bytes == 10000
+    with pytest.raises(ConfigError, match='max_stanza_bytes'):
+        load(None, all_sections(), ['c2s.max_stanza_bytes=9999'])
 
 
 @pytest.mark.parametrize('mechanism', ['SCRAM-SHA-1', 'SCRAM-SHA-256', 'SCRAM-SHA-512'])

@@ -8,6 +8,7 @@ import pytest
 
 from jabberd_tx.testing.client import Refused, XmppClient
 from jabberd_tx.xmpp import ns
+from jabberd_tx.xmpp.events import Nonza
 from jabberd_tx.xmpp.writer import stream_header
 from tests.components.c2s.c2s_support import DOMAIN, Site
 
@@ -132,6 +133,24 @@ def test_an_exchange_may_begin_without_initial_response_and_be_aborted() -> None
     site.run(client.nonza('challenge'))
     client.respond(b'\0romeo\0secret')
     site.run(client.nonza('success'))
+
+
+def test_another_attempt_in_the_course_of_one_takes_its_place() -> None:
+    """RFC 6120 §6.4.2: the exchange under way is given up, and counts as an attempt."""
+    site = Site(login_attempts=3)
+    client = say(site, header())
+    client.send_auth('PLAIN', None)
+    site.run(client.nonza('challenge'))
+    client.send(AUTH % ('SCRAM-SHA-1', base64.b64encode(b'n,,n=romeo,r=abc').decode()))
+    assert base64.b64decode(site.run(client.nonza('challenge')).text).startswith(b'r=abc')
+    site.run(client.authenticate('SCRAM-SHA-256'))
+    assert not client.error
+    another = say(site, header())
+    for _ in range(4):
+        another.send_auth('PLAIN', None)
+    site.settle()
+    assert another.error == 'policy-violation'
+    assert [event.name for event in another.inbox if isinstance(event, Nonza)].count('challenge') == 3
 
 
 def test_a_client_may_vanish_in_the_middle_of_an_exchange() -> None:

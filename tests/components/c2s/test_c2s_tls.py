@@ -10,7 +10,9 @@ from OpenSSL import SSL
 from twisted.internet import reactor, ssl
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from jabberd_tx.base.certificates import self_signed
@@ -125,6 +127,58 @@ class TlsTests(TestCase):
         await self.until(lambda: len(self.sm.frames) == 2)
         self.sm.send('c2s-1', session.stream, message(1))
         assert await client.stanza('message') == message(1)
+
+    async def test_each_stream_of_a_connection_has_an_id_and_features_of_its_own(self) -> None:
+        """RFC 6120 §4.3.3, §5.4.3.3, §6.4.6; the earlier one just ends, and no space follows <proceed/> (§5.3.3)."""
+        self.start()
+        client = await self.connect()
+        heard: list[bytes] = []
+        take = client.dataReceived
+
+        def hear(data: bytes) -> None:
+            heard.append(data)
+            take(data)
+
+        client.dataReceived = hear  # type: ignore[method-assign]
+        ids, offers = set(), []
+
+        def note() -> None:
+            assert client.header is not None and client.features is not None
+            ids.add(client.header.attrs['id'])
+            offers.append([child.name for child in client.features.children])
+
+        await client.open()
+        note()
+        await client.start_tls(ssl.CertificateOptions(verify=False))
+        note()
+        await client.authenticate()
+        await client.open()
+        note()
+        assert len(ids) == 3
+        assert [[name in offer for name in ('starttls', 'mechanisms', 'bind')] for offer in offers] == [
+            [True, False, False], [False, True, False], [False, False, True],
+        ]  # fmt: skip
+        said = b''.join(heard)
+        before, _, after = said.partition(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+        assert before.endswith(b'</stream:features>') and after.startswith(b'<?xml ')
+        assert b'</success><?xml ' in after and b'</stream:stream>' not in said
+
+    async def test_a_connection_ends_with_close_notify(self) -> None:
+        """RFC 6120 §4.4: so that nobody can cut the end off unseen."""
+        self.start()
+        for last in ('</stream:stream>', '<thing/>'):
+            client = await self.logged_in()
+            reasons: list[Failure] = []
+            lost = client.connectionLost
+
+            def note(reason: Failure, reasons: list[Failure] = reasons, lost: Any = lost) -> None:
+                reasons.append(reason)
+                lost(reason)
+
+            client.connectionLost = note  # type: ignore[method-assign, assignment]
+            client.send(last)
+            await client.end()
+            assert [reason.type for reason in reasons] == [ConnectionDone]
 
     async def test_packets_are_neither_held_back_nor_sent_to_nobody_for_ever(self) -> None:
         self.start()

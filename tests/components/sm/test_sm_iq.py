@@ -12,7 +12,7 @@ from jabberd_tx.xmpp.writer import to_xml
 from tests.components.sm.sm_support import DOMAIN, Client, Site
 from tests.components.sm.test_sm_presence import know
 
-ROMEO, JULIET = f'romeo@{DOMAIN}', f'juliet@{DOMAIN}'
+ROMEO, JULIET, NURSE = f'romeo@{DOMAIN}', f'juliet@{DOMAIN}', f'nurse@{DOMAIN}'
 PING = "<ping xmlns='urn:xmpp:ping'/>"
 INFO = "<query xmlns='http://jabber.org/protocol/disco#info'/>"
 ITEMS = "<query xmlns='http://jabber.org/protocol/disco#items'/>"
@@ -84,6 +84,17 @@ def test_an_iq_to_a_full_jid_is_passed_on_as_it_is_with_its_uid(site: Site) -> N
 def test_an_iq_to_a_session_that_is_not_there_is_service_unavailable(site: Site) -> None:
     romeo = site.c2s().client('romeo')
     assert 'service-unavailable' in ask(romeo, PING, f'{JULIET}/gone')
+
+
+def test_errors_do_not_tell_who_is_there(site: Site) -> None:
+    """RFC 6120 §13.10.2: bare or full, online, away or unknown, the error is the same."""
+    c2s = site.c2s()
+    romeo = c2s.client('romeo')
+    c2s.client('juliet', 'j')
+    seen = set()
+    for to in (JULIET, f'{JULIET}/gone', NURSE, f'{NURSE}/gone', f'ghost@{DOMAIN}', f'ghost@{DOMAIN}/gone'):
+        seen.add(ask(romeo, PING, to).replace(f"from='{to}'", ''))
+    assert len(seen) == 1 and 'service-unavailable' in seen.pop()
 
 
 def test_an_iq_that_comes_back_is_service_unavailable(site: Site) -> None:

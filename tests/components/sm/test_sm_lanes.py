@@ -42,6 +42,20 @@ def test_the_stanza_is_passed_on_as_it_is() -> None:
     assert juliet.stanzas[-1] is stanza
 
 
+def test_messages_to_the_bare_and_to_the_full_address_keep_one_order() -> None:
+    """RFC 6120 §10.1."""
+    site = Site()
+    here, there = site.c2s('c2s-1'), site.c2s('c2s-2')
+    romeo, juliet = here.client('romeo'), there.client('juliet')
+    there.holding = True
+    for n in range(20):
+        romeo.chat(juliet.jid if n % 3 else JULIET, f'm{n}')
+    site.settle()
+    there.release()
+    site.quiet()
+    assert juliet.bodies() == [f'm{n}' for n in range(20)]
+
+
 def test_messages_to_a_session_that_is_gone_go_to_the_next_in_order_and_nothing_overtakes_them() -> None:
     site = Site()
     here, there = site.c2s('c2s-1'), site.c2s('c2s-2')

@@ -82,6 +82,21 @@ def test_with_bare_jid_highest_only_those_of_the_highest_priority_get_it() -> No
     assert (low.bodies(), high.bodies(), also.bodies()) == (['news'], ['chat', 'news'], ['chat', 'news'])
 
 
+@pytest.mark.parametrize('resources', [1, 2])
+def test_the_address_stays_the_bare_jid_for_whomever_gets_it(resources: int) -> None:
+    """RFC 6121 §8.5.2.1.1, the last rule."""
+    site = Site()
+    c2s = site.c2s()
+    romeo = c2s.client('romeo')
+    clients = [c2s.client('juliet', f'r{n}') for n in range(resources)]
+    for client in clients:
+        client.take()
+    romeo.chat(f'juliet@{DOMAIN}', 'hi')
+    site.quiet()
+    for client in clients:
+        assert [stanza.attrs['to'] for stanza in client.stanzas] == [f'juliet@{DOMAIN}']
+
+
 def test_a_message_without_to_is_for_the_sender_itself() -> None:
     """RFC 6120 §10.3.1: as if it were to the bare JID of the sender."""
     site = Site()

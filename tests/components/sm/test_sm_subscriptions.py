@@ -79,6 +79,37 @@ def test_asking_and_granting_is_seen_by_both_and_the_contacts_presence_follows()
     assert item_of(site, JULIET, ROMEO) == Item(ROMEO, subscription='from')
 
 
+def test_a_request_is_shown_to_all_who_are_available_and_its_answer_to_all_who_have_the_roster() -> None:
+    """RFC 6121 §3.1.3, §3.1.6."""
+    site = Site()
+    c2s = site.c2s()
+    clients = {}
+    for user in ('romeo', 'juliet'):
+        clients[user] = {
+            'both': interested(c2s.client(user, 'both')),
+            'roster': interested(c2s.client(user, 'roster', come=False)),
+            'there': c2s.client(user, 'there'),
+            'neither': c2s.client(user, 'neither', come=False),
+        }
+    for client in (*clients['romeo'].values(), *clients['juliet'].values()):
+        client.take()
+    romeo, juliet = clients['romeo'], clients['juliet']
+    romeo['neither'].send(f"<presence to='{JULIET}' type='subscribe'/>")
+    assert {name: seen(client) for name, client in juliet.items()} == {
+        'both': [f'presence:subscribe:{ROMEO}'], 'roster': [], 'there': [f'presence:subscribe:{ROMEO}'], 'neither': [],
+    }  # fmt: skip
+    for client in romeo.values():
+        seen(client)
+    juliet['neither'].send(f"<presence to='{ROMEO}' type='subscribed'/>")
+    site.settle()
+    granted = [f'presence:subscribed:{JULIET}', f'push:{JULIET}:to']
+    assert {name: seen(client)[:2] for name, client in romeo.items() if name in ('both', 'roster')} == {
+        'both': granted, 'roster': granted,
+    }  # fmt: skip
+    for name in ('there', 'neither'):
+        assert not [what for what in seen(romeo[name]) if 'subscribed' in what or 'push' in what]
+
+
 def test_refusing_a_request_leaves_no_trace_of_a_stranger() -> None:
     site = Site()
     romeo, juliet = two(site)
@@ -128,6 +159,22 @@ def test_a_request_waits_for_whom_nobody_is_online_and_is_shown_at_each_login_un
     later = c2s.start('juliet', 'three').come()
     assert f'presence:subscribe:{ROMEO}' not in seen(later)
     site.quiet()
+
+
+def test_a_request_that_waits_is_kept_whole_and_shown_once_however_often_it_came() -> None:
+    """RFC 6121 §3.1.3: with what else was in it; the first one stays."""
+    site = Site()
+    c2s = site.c2s()
+    romeo = interested(c2s.client('romeo', 'orchard'))
+    for nick in ('R', 'M', 'B'):
+        romeo.send(f"<presence to='{JULIET}' type='subscribe' id='q'><nick xmlns='n'>{nick}</nick></presence>")
+        site.settle()
+    juliet = c2s.start('juliet', 'balcony').come()
+    site.settle()
+    requests = [xml for xml in juliet.xml() if "type='subscribe'" in xml]
+    assert requests == [
+        f"<presence to='{JULIET}' type='subscribe' id='q' from='{ROMEO}'><nick xmlns='n'>R</nick></presence>"
+    ]
 
 
 def test_a_request_that_is_repeated_is_shown_once() -> None:
