@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cbor2 import dumps, loads
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from jabberd_tx.storage import fast_tokens, last_activity, offline, private_xml, vcards
+from jabberd_tx.storage import blocks, fast_tokens, last_activity, offline, private_xml, vcards
 from jabberd_tx.storage.operations import Run, read, write
 from jabberd_tx.storage.rosters import remove_all as remove_roster
 from jabberd_tx.storage.schema import OWNER_BYTES, accounts
@@ -29,6 +29,7 @@ DELETE = delete(accounts).where(_OF_OWNER)
 # What else goes when an account goes.
 _WITH_ACCOUNT = (
     offline.DELETE_ALL, private_xml.DELETE_ALL, vcards.DELETE, last_activity.DELETE, fast_tokens.DELETE_ALL,
+    blocks.DELETE_ALL,
 )  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def put_many(run: Run, domain: str, pairs: Sequence[tuple[str, Credentials]]) ->
     return sum([put.body(run, owner, verifiers) for owner, verifiers in pairs])
 
 
-@write('account.remove', invalidates=('credentials', 'roster', 'vcard', 'vcard.photo'))
+@write('account.remove', invalidates=('credentials', 'roster', 'vcard', 'vcard.photo', 'blocks'))
 def remove(run: Run, owner: str) -> bool:
     """Delete the account with all that is its own (roster, offline messages …); False: there was no such account."""
     remove_roster(run, owner)

@@ -30,6 +30,8 @@ from sqlalchemy.dialects.mysql import VARBINARY
 OWNER_BYTES = 1024
 CONTACT_BYTES = 2047
 DOMAIN_BYTES = 1023
+# A full JID.
+JID_BYTES = 3071
 # A name that clients give to what they keep: namespace and local name.
 NAME_BYTES = 1024
 # 16 MiB - 1: MEDIUMBLOB.  Stanzas are bounded far below it.
@@ -188,5 +190,15 @@ invites = Table(
     Column('local', JidText(OWNER_BYTES), nullable=False),
     Column('expires', Double, nullable=False),
     Column('uses', Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Block lists.  digest: SHA-256 of the JID in hexadecimal digits.
+blocks = Table(
+    'blocks',
+    metadata,
+    Column('owner', JidText(OWNER_BYTES), primary_key=True),
+    Column('digest', String(64), primary_key=True),
+    Column('jid', JidText(JID_BYTES), nullable=False),
     sqlite_with_rowid=False,
 )

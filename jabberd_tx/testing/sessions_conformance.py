@@ -121,6 +121,22 @@ class SessionsConformance(_Base):
         self.assertEqual(len(await self.store.of_node('c2s-2', INCARNATION)), 1)
         self.assertEqual(self.store.count(), 1)
 
+    async def test_a_stream_moves_with_its_flags_and_its_user_s_block_list(self) -> None:
+        """A list that the new record brings counts, also an empty one; None is not known."""
+        first = session('a', 1)
+        first.carbons, first.block_pushes, first.blocked = True, True, frozenset(['romeo@example.net'])
+        await self.store.open(first, False)
+        await self.store.open(session('a', 1, epoch=1), False)
+        (found,) = await self.there()
+        self.assertEqual((found.carbons, found.block_pushes, found.blocked), (True, True, {'romeo@example.net'}))
+        moved = session('a', 1, epoch=2)
+        moved.blocked = frozenset()
+        await self.store.open(moved, False)
+        self.assertEqual([one.blocked for one in await self.there()], [frozenset()])
+        changed = await self.store.update(_stream(1), JULIET, 2, blocked=frozenset(['x']), block_pushes=False)
+        self.assertEqual((changed.blocked, changed.block_pushes), ({'x'}, False))
+        self.assertIsNone(session('b', 2).blocked)
+
     async def test_a_move_may_bring_a_newer_presence(self) -> None:
         """Then that one counts."""
         first = session('a', 1)

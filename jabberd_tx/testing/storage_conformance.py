@@ -15,6 +15,7 @@ from jabberd_tx.storage.offline import FULL, REPEAT, STORED, Stored
 from jabberd_tx.storage.operations import Storage, StorageError
 from jabberd_tx.storage.roster_versions import MOST_REMOVED
 from jabberd_tx.storage.rosters import Change, Item
+from jabberd_tx.testing.block_conformance import BlockConformance
 from jabberd_tx.testing.invite_conformance import InviteConformance
 from jabberd_tx.testing.profile_conformance import ProfileConformance
 from jabberd_tx.testing.token_conformance import TokenConformance
@@ -36,7 +37,7 @@ def uid_of(number: int) -> bytes:
     return b'S' * 16 + number.to_bytes(8, 'big')
 
 
-class StorageConformance(ProfileConformance, TokenConformance, InviteConformance):
+class StorageConformance(ProfileConformance, TokenConformance, InviteConformance, BlockConformance):
     """Mix into a twisted.trial TestCase."""
 
     storage: Storage

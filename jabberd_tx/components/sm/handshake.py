@@ -125,13 +125,14 @@ class Handshake:
 
     # ---- what comes from a contact
 
-    async def inbound(self, stanza: Stanza, owner: str) -> None:
-        """The same from a contact; tried again for a while when storage fails."""
+    async def inbound(self, stanza: Stanza, owner: str, unseen: bool = False) -> None:
+        """The same from a contact; tried again for a while when storage fails.  unseen: the roster is changed so that
+        it agrees with the contact's, but the user is not shown what the contact says, nor is anything answered."""
         contact = self._sm.bare_of(stanza.attrs['from'])
         for attempt in range(TRIES):
             try:
                 if contact != owner and await self._sm.accounts.exist(owner):
-                    await self._take(stanza.with_attrs(from_=contact, to=owner), owner, contact)
+                    await self._take(stanza.with_attrs(from_=contact, to=owner), owner, contact, unseen)
                 return
             except StorageError as error:
                 self.log.warn(
@@ -142,7 +143,7 @@ class Handshake:
                     await self._sm.sleep(self._backoff.delay(attempt))
         self.log.error('the roster of {owner} lacks what {contact} has said', owner=owner, contact=contact)
 
-    async def _take(self, stanza: Stanza, owner: str, contact: str) -> None:
+    async def _take(self, stanza: Stanza, owner: str, contact: str, unseen: bool) -> None:
         kind = stanza.attrs['type']
         cell: Cell
 
@@ -150,6 +151,8 @@ class Handshake:
             nonlocal cell
             before = state_of(old)
             cell = TABLE[kind][before]
+            if unseen:
+                cell = cell._replace(deliver=HIDE, answer='')
             item = old or Item(contact, subscription='')
             if kind == SUBSCRIBE and item.approved and before in GRANTED:
                 cell = cell._replace(deliver=HIDE, come=GRANTED[before], answer=SUBSCRIBED)

@@ -79,6 +79,11 @@ POINTS = (
         asked=True,
     ),
     Point(
+        'message_fetched',
+        'stanza: Stanza, session: Session',
+        'A message that was stored is about to be given to a client.  STOP drops it.',
+    ),
+    Point(
         'iq_sent',
         'stanza: Stanza, sender: Jid, to: Jid',
         'A user of ours sends an IQ to anybody else.  STOP drops it; StanzaError refuses it.',
@@ -99,7 +104,8 @@ POINTS = (
     Point(
         'presence_to',
         'stanza: Stanza, sender: Jid, to: Jid',
-        'Presence of any type goes to one address.  STOP drops it.',
+        'Presence of any type goes to one address; what is for a bare JID of ours, then to each of its clients.  STOP '
+        "drops it; of 'subscribed', 'unsubscribe' and 'unsubscribed' the roster takes note all the same.",
         asked=True,
     ),
     Point(

@@ -113,7 +113,8 @@ class Lifecycle:
         session.carbons = carbons
         if presence is not None:
             session.presence, session.priority = presence, priority_of(presence)
-            session.interested = True  # it may be; a push that it does not want does no harm
+            # It may have asked for them; a push that it does not want does no harm.
+            session.interested = session.block_pushes = True
         if self._sm.hooks.chains['session_opening']:
             await self._sm.hooks.ask('session_opening', session)
         other = await self._sessions.open(session, replace)
@@ -159,7 +160,8 @@ class Lifecycle:
         before = self._revived.pop(stream, None)
         if before is not None:
             await self._sessions.update(
-                stream, owner, session.epoch, interested=before.interested, carbons=before.carbons
+                stream, owner, session.epoch, interested=before.interested, carbons=before.carbons,
+                block_pushes=before.block_pushes,
             )
             if before.presence is not None and session.presence is not None:
                 await self._sm.presence.announce(session)

@@ -225,10 +225,14 @@ class Presence:
                 else:
                     self._show_all(sessions, session)
             if item.pending_in and item.request:
-                self._posts.to_session(session, Stanza.unpack(item.request))
+                await self._request_again(session, Stanza.unpack(item.request))
         if unknown:
             for sessions in (await self._sessions.fetch_many(unknown)).values():
                 self._show_all(sessions, session)
+
+    async def _request_again(self, session: Session, stanza: Stanza) -> None:
+        if not await self._is_stopped(stanza, parse(session.bare)):
+            self._posts.to_session(session, stanza)
 
     def _show_all(self, sessions: Iterable[Session], viewer: Session) -> None:
         for session in sessions:
@@ -283,6 +287,8 @@ class Presence:
                 )  # fmt: skip
         else:
             there = [session for session in sessions if session.presence is not None]
+            if self._to_hooks:
+                there = [one for one in there if not await self.is_stopped(stanza, parse(one.jid))]
             if there:
                 self._posts.fan_out(owner, there, stanza.with_attrs(to=None), to=stanza.attrs['to'])
         if stanza.attrs.get('type') == 'unavailable' and 'from' in stanza.attrs:
@@ -314,8 +320,10 @@ class Presence:
         raise StanzaError('bad-request', 'no type of presence')
 
     async def _take_subscription(self, stanza: Stanza, to: Jid) -> None:
-        if to.resource and stanza.attrs['type'] != SUBSCRIBE:
+        kind = stanza.attrs['type']
+        if to.resource and kind != SUBSCRIBE:
             if all(session.jid != to.full for session in await self.sessions_of(to.bare)):
                 return  # §8.5.3.2.2
-        if not await self.is_stopped(stanza, to):
-            await self._sm.handshake.inbound(stanza, to.bare)
+        stopped = await self.is_stopped(stanza, to)
+        if not (stopped and kind == SUBSCRIBE):
+            await self._sm.handshake.inbound(stanza, to.bare, unseen=stopped)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # Oldest first; the last is what this code works with.
-VERSIONS = ('0001', '0002', '0003', '0004', '0005')
+VERSIONS = ('0001', '0002', '0003', '0004', '0005', '0006')
 HEAD = VERSIONS[-1]
 
 # Another process may be in the middle of making the tables.

@@ -26,12 +26,13 @@ class Session:
     interested   has asked for the roster
     carbons      wants copies (XEP-0280)
     directed     full or bare JIDs that got directed presence
+    block_pushes has asked for the block list (XEP-0191): is told of its changes
     blocked      JIDs that the user has blocked (XEP-0191), the same for all of the user's sessions; None: not known
     """
 
     __slots__ = (
-        'bare', 'blocked', 'carbons', 'directed', 'epoch', 'incarnation', 'interested', 'jid', 'node', 'presence',
-        'priority', 'stream',
+        'bare', 'block_pushes', 'blocked', 'carbons', 'directed', 'epoch', 'incarnation', 'interested', 'jid', 'node',
+        'presence', 'priority', 'stream',
     )  # fmt: skip
 
     def __init__(self, jid: str, node: str, incarnation: bytes, stream: bytes, epoch: int = 0) -> None:
@@ -39,7 +40,7 @@ class Session:
         self.node, self.incarnation, self.stream, self.epoch = node, incarnation, stream, epoch
         self.presence: Stanza | None = None
         self.priority: int | None = None
-        self.interested = self.carbons = False
+        self.interested = self.carbons = self.block_pushes = False
         self.directed: frozenset[str] = frozenset()
         self.blocked: frozenset[str] | None = None
 

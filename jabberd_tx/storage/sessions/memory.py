@@ -183,6 +183,7 @@ def _take_over(new: Session, old: Session) -> None:
     new.directed = new.directed or old.directed
     new.interested = new.interested or old.interested
     new.carbons = new.carbons or old.carbons
+    new.block_pushes = new.block_pushes or old.block_pushes
     if new.blocked is None:
         new.blocked = old.blocked
 

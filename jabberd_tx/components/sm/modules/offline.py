@@ -157,12 +157,15 @@ class Offline(Module):
             if not left:
                 done.callback(taken)
 
-        by = session.bare.rpartition('@')[2]
+        by, fetched = session.bare.rpartition('@')[2], self.sm.hooks.chains['message_fetched']
         for uid, packed, at in messages:
             try:
                 stanza = stamp(Stanza.unpack(packed), at, by)
             except ValueError:
                 self.log.error('a stored message for {owner} can not be read, and is dropped', owner=session.bare)
+                settled(uid)
+                continue
+            if fetched and self.sm.hooks.ask_now('message_fetched', stanza, session)[0] is STOP:
                 settled(uid)
                 continue
             # A repeat: the client may have got it before it was stored (docs/delivery.md).
