@@ -54,7 +54,7 @@ def test_what_is_no_item_is_passed_over() -> None:
 
 @pytest.mark.parametrize(
     ('item', 'condition'),
-    [("<item/>", 'bad-request'), ("<item jid=''/>", 'bad-request'), ("<item jid='@x'/>", 'jid-malformed')],
+    [('<item/>', 'bad-request'), ("<item jid=''/>", 'bad-request'), ("<item jid='@x'/>", 'jid-malformed')],
 )
 def test_an_item_needs_a_jid(item: str, condition: str) -> None:
     inner = f"<block xmlns='urn:xmpp:blocking'><item jid='a@x'/>{item}</block>"
@@ -63,7 +63,9 @@ def test_an_item_needs_a_jid(item: str, condition: str) -> None:
 
 
 PARTS = st.text('abcé&<>\'"ß ', min_size=1, max_size=8)
-JIDS = st.one_of(st.just('x.example'), st.builds('x.example/{}'.format, PARTS), st.builds('a@x.example/{}'.format, PARTS))
+JIDS = st.one_of(
+    st.just('x.example'), st.builds('x.example/{}'.format, PARTS), st.builds('a@x.example/{}'.format, PARTS)
+)
 
 
 @given(st.sampled_from((BLOCKLIST, BLOCK, UNBLOCK)), st.lists(JIDS, max_size=4))

@@ -231,7 +231,7 @@ class Presence:
                 self._show_all(sessions, session)
 
     async def _request_again(self, session: Session, stanza: Stanza) -> None:
-        if not await self._is_stopped(stanza, parse(session.bare)):
+        if not await self.is_stopped(stanza, parse(session.bare)):
             self._posts.to_session(session, stanza)
 
     def _show_all(self, sessions: Iterable[Session], viewer: Session) -> None:
