@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from jabberd_tx.components.sm.block_lists import Blocked, Change
+from jabberd_tx.components.sm.handshake import SEEN_BY, SEES
 from jabberd_tx.components.sm.presence_stanzas import probe, unavailable
 from jabberd_tx.storage.rosters import Item
 from jabberd_tx.storage.sessions.interface import Session, StaleEpoch
@@ -20,9 +21,6 @@ from jabberd_tx.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from jabberd_tx.components.sm.service import SessionManager
-
-SEEN_BY = ('from', 'both')
-SEES = ('to', 'both')
 
 
 class BlockPresence:
@@ -57,9 +55,9 @@ class BlockPresence:
             del self._farewells[id(stanza)]
 
     async def _forget_directed(self, session: Session, gone: Collection[Jid]) -> None:
-        left = session.directed.difference([jid.full for jid in gone])
+        drop = [jid.full for jid in gone]
         try:
-            await self._sm.sessions.update(session.stream, session.bare, session.epoch, directed=left)
+            await self._sm.sessions.direct(session.stream, session.bare, session.epoch, drop=drop)
         except StaleEpoch:
             pass  # it is over, or moves: one more 'unavailable' at its end is stopped by the block
 

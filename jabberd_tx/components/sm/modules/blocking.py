@@ -18,7 +18,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from jabberd_tx.base.options import Option
-from jabberd_tx.components.sm.block_lists import Blocked, BlockLists, Change
+from jabberd_tx.components.sm.block_lists import NOBODY, Blocked, BlockLists, Change
 from jabberd_tx.components.sm.block_presence import BlockPresence
 from jabberd_tx.components.sm.hooks import STOP, Stop
 from jabberd_tx.components.sm.iq import IqRequest
@@ -43,7 +43,6 @@ from jabberd_tx.xmpp.stanza import Stanza
 
 # What gets no answer: errors and results never do, nor a headline that nobody takes (RFC 6121 §8.5).
 UNANSWERED = frozenset(('error', 'result', 'headline'))
-NOBODY: Blocked = frozenset()
 
 # What a hook answers: that a stanza is dropped, or nothing; at once, or when the list has been read.
 Verdict = Stop | None | Awaitable[Stop | None]
@@ -159,15 +158,13 @@ class Blocking(Module):
     @hook('message_concerns')
     def concerns(self, stanza: Stanza, own: Sequence[Session] | None, others: Sequence[Session] | None) -> bool:
         """Whether its sender or its recipient has a list, or may have one."""
-        if not own:
-            return True
-        blocked = own[0].blocked
-        if blocked or blocked is None:
+        if own and others and own[0].blocked is NOBODY and others[0].blocked is NOBODY:
+            return False
+        if not own or own[0].blocked is None or own[0].blocked:
             return True
         if not others:
             return others is None or parse(stanza.attrs['to']).domain in self.sm.domains
-        blocked = others[0].blocked
-        return blocked is None or bool(blocked)
+        return others[0].blocked is None or bool(others[0].blocked)
 
     # First of all: what is refused is nobody else's business.
 
