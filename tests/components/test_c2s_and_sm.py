@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from jabberd_tx.components.c2s.service import C2S, ClientFactory
+from jabberd_tx.components.c2s.status import count_unconfirmed
 from jabberd_tx.components.sm.finding import sections
 from jabberd_tx.components.sm.service import OPTIONS as SM_OPTIONS
 from jabberd_tx.components.sm.service import SessionManager
@@ -310,7 +311,7 @@ class Trial:
             person.note_acked()
             assert person.client is not None and person.client.acked == person.sent + 1, 'and everything is acked'
         for c2s, _ in cluster.c2ss.values():
-            assert not c2s.count_unconfirmed() and not len(c2s.returned)
+            assert not count_unconfirmed(c2s) and not len(c2s.returned)
         report = self.checker.report()
         assert report.ok, str(report)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jabberd_tx.base.metrics import Counters, Metrics
 from jabberd_tx.components.c2s.client_state import StateMeasures
+from jabberd_tx.components.c2s.status import count_unacked, count_unconfirmed, count_waiting
 
 if TYPE_CHECKING:
     from jabberd_tx.components.c2s.service import C2S
@@ -30,9 +32,9 @@ class Measures:
         )
         metrics.gauge('jabberd_c2s_away', 'Sessions that wait for their client.', lambda: len(c2s.resumable.away))
         metrics.gauge('jabberd_c2s_logins_under_way', 'Connections without one.', lambda: len(c2s.logins))
-        metrics.gauge('jabberd_c2s_unconfirmed', 'Stanzas from clients that are not confirmed.', c2s.count_unconfirmed)
-        metrics.gauge('jabberd_c2s_unacked', 'Stanzas that clients have not acked.', c2s.count_unacked)
-        metrics.gauge('jabberd_c2s_waiting_bytes', 'What waits for clients that read slowly.', c2s.count_waiting)
+        metrics.gauge('jabberd_c2s_unconfirmed', 'Stanzas of clients, not confirmed.', partial(count_unconfirmed, c2s))
+        metrics.gauge('jabberd_c2s_unacked', 'Stanzas that clients have not acked.', partial(count_unacked, c2s))
+        metrics.gauge('jabberd_c2s_waiting_bytes', 'What waits for slow clients.', partial(count_waiting, c2s))
         metrics.gauge('jabberd_c2s_returned', 'Messages on their way back to an sm.', lambda: len(c2s.returned))
 
     def logged_in(self, seconds: float) -> None:

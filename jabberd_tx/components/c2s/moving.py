@@ -287,7 +287,7 @@ class Moves:
     def _deliver(self, given: _Given, session: Session) -> None:
         for frame, link in given.held:
             if link is not None:
-                self._c2s.on_route(frame, link)
+                self._c2s.intake.on_route(frame, link)
             elif session.conn is not None:
                 session.answer(frame.payload)  # type: ignore[arg-type]
 

@@ -1,21 +1,19 @@
 """c2s: the component that clients connect to.
 
-It owns the listening ports and the sessions (by stream id), takes what links bring to the session that it is for, and
-has one timer, which ticks once a second.  What a stream does is in stream.py, session.py and outbox.py; where sessions
-live is in pins.py; how it all ends in shutdown.py.
+It owns the listening ports and the sessions (by stream id), and has one timer, which ticks once a second.  What a
+stream does is in stream.py, session.py and outbox.py; what links bring in intake.py; where sessions live is in pins.py;
+how it all ends in shutdown.py.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from jabberd_tx.base.flush import listen_tcp
 from jabberd_tx.base.metrics import Metrics
@@ -24,10 +22,10 @@ from jabberd_tx.base.turn import Turn
 from jabberd_tx.components.c2s.addresses import is_loopback
 from jabberd_tx.components.c2s.admission import AdmissionGate, descriptors_for_clients
 from jabberd_tx.components.c2s.authentication import Authentication
-from jabberd_tx.components.c2s.connection import ClientConnection
+from jabberd_tx.components.c2s.client_port import ClientFactory
 from jabberd_tx.components.c2s.failed_logins import FailedLogins
-from jabberd_tx.components.c2s.fanouts import take_fanout
 from jabberd_tx.components.c2s.fast import FastTokens
+from jabberd_tx.components.c2s.intake import Intake
 from jabberd_tx.components.c2s.leaving import Leaving
 from jabberd_tx.components.c2s.limited import Limited
 from jabberd_tx.components.c2s.measures import Measures
@@ -38,48 +36,25 @@ from jabberd_tx.components.c2s.pins import Pins
 from jabberd_tx.components.c2s.registration import Registration
 from jabberd_tx.components.c2s.resumption import ResumableStreams
 from jabberd_tx.components.c2s.returned import ReturnedMessages
-from jabberd_tx.components.c2s.session import STARTING
-from jabberd_tx.components.c2s.session_frames import take_session_frame
 from jabberd_tx.components.c2s.shutdown import shut_down
+from jabberd_tx.components.c2s.status import status
 from jabberd_tx.components.c2s.sweep import Sweep
-from jabberd_tx.link import session as vocabulary
-from jabberd_tx.link.frames import BUSY, NO_SESSION, Bounce, Confirm, Fanout, Route, Working, uid_number
 from jabberd_tx.storage.operations import Storage
 from jabberd_tx.xmpp.jid import parse
 from jabberd_tx.xmpp.parser import Limits
-from jabberd_tx.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.connection import ClientConnection
     from jabberd_tx.components.c2s.outbox import Outbox
     from jabberd_tx.components.c2s.session import Session
     from jabberd_tx.components.c2s.stream import Login
-    from jabberd_tx.link.interfaces import Link, Links
+    from jabberd_tx.link.interfaces import Links
 
 __all__ = ['C2S', 'OPTIONS', 'ClientFactory']
 
 
-@implementer(IProtocolFactory)
-class ClientFactory:
-    """Makes the connections of one port."""
-
-    noisy = False
-
-    def __init__(self, c2s: C2S, direct_tls: bool) -> None:
-        self._c2s, self._direct_tls = c2s, direct_tls
-
-    def doStart(self) -> None:
-        """Part of IProtocolFactory."""
-
-    def doStop(self) -> None:
-        """Part of IProtocolFactory."""
-
-    def buildProtocol(self, address: IAddress) -> ClientConnection:
-        """For a new connection."""
-        return ClientConnection(self._c2s, self._direct_tls)
-
-
 class C2S:
-    """A link.interfaces.Component.
+    """Whatever the parts share.
 
     sessions   by stream id: those with a client, and those that still have something to be confirmed
     streams    how many of them have a client
@@ -146,7 +121,8 @@ class C2S:
         self._sweep = Sweep(self)
         self._timer = LoopingCall(self._sweep.run)
         self._timer.clock = reactor
-        links.attach(self)
+        self.intake = Intake(self)
+        links.attach(self.intake)
 
     # ---- life
 
@@ -249,141 +225,7 @@ class C2S:
 
     def status(self) -> dict[str, Any]:
         """For an operator."""
-        sessions = self.sessions.values()
-        return {
-            'node': self.node,
-            'domains': list(self.domains),
-            'streams': self.streams,
-            'logins': len(self.logins),
-            'closing': len(self.closing),
-            'away': len(self.resumable.away),
-            'moving': len(self.moves.given),
-            'pins': dict(Counter([session.pin.node for session in sessions])),
-            'sessions_waiting': len([session for session in sessions if session.link is None]),
-            'sessions_over': len([session for session in sessions if session.conn is None]),
-            'unconfirmed': self.count_unconfirmed(),
-            'returned': len(self.returned),
-            'draining': self.stopping,
-        }
-
-    def count_unconfirmed(self) -> int:
-        """Stanzas of clients that are not confirmed."""
-        return sum([len(session.unconfirmed) for session in self.sessions.values()])
-
-    def count_unacked(self) -> int:
-        """Stanzas that were sent to clients which have not acked them."""
-        return sum([len(session.acks.unacked) for session in self.sessions.values() if session.acks is not None])
-
-    def count_waiting(self) -> int:
-        """Bytes that wait for clients which read more slowly than others write."""
-        return sum([session.waiting for session in self.sessions.values()])
-
-    # ---- what links bring
-
-    def on_route(self, frame: Route, link: Link) -> None:
-        """A stanza for one of our clients, or word from an sm about a session."""
-        stanza = frame.payload
-        if type(stanza) is not Stanza:
-            stanza = Stanza.unpack(stanza)  # type: ignore[arg-type]
-        session = self.sessions.get(frame.key)  # type: ignore[arg-type]
-        if session is None:
-            self.moves.take_stray(frame, stanza, link)
-            return
-        name = stanza.name
-        if name == vocabulary.NAME:
-            take_session_frame(self, session, frame, stanza, link)
-            return
-        if session.conn is None or session.conn.session is not session:
-            # One that is not bound yet may be known already, by another path than its `started` takes: later.
-            reason = NO_SESSION if session.conn is None or session.phase is not STARTING else BUSY
-            self.links.bounce(frame, reason, via=link)
-            return
-        counts = self.measures.sent
-        if name == 'message':
-            counts.message += 1
-        elif name == 'iq':
-            counts.iq += 1
-            if session.iqs is not None:
-                session.answered(stanza)
-                if self.leaving.sessions:
-                    self.leaving.look_soon()
-        else:
-            counts.presence += 1
-        session.deliver(frame, stanza, link)
-
-    def on_fanout(self, frame: Fanout, link: Link) -> None:
-        """One stanza for many clients of ours."""
-        take_fanout(self, frame, link)
-
-    def on_confirm(self, frame: Confirm) -> None:
-        """Stanzas of our clients that are settled, and messages that were taken back."""
-        sessions = self.sessions
-        for uid in frame.uids:
-            session = sessions.get(uid[:16])
-            if session is None or not session.confirm(int.from_bytes(uid[16:], 'big')):
-                self.returned.confirm(uid)
-        if self.leaving.sessions:
-            self.leaving.look_soon()
-
-    def on_working(self, frame: Working) -> None:
-        """Nothing is repeated for being slow: there is no timer to be reset."""
-
-    def on_bounce(self, frame: Bounce, link: Link) -> None:
-        """A frame of ours could not be handed on."""
-        uid = frame.uid
-        if frame.to in self.domains and uid_number(uid) and uid in self.returned:
-            self.returned.bounced()
-            return
-        session = self.sessions.get(uid[:16])
-        if session is not None:
-            self.pins.bounced(frame, session, link)
-        else:
-            self.moves.bounced(frame)
-
-    def on_up(self, name: str, node: str, incarnation: bytes) -> None:
-        """A node, or an sm of one of our domains, is there."""
-        if name == node:
-            self.pins.node_up(node, incarnation)
-        elif name in self.domains:
-            self.pins.try_adrift()
-            self.returned.send_again()
-
-    def on_down(self, name: str, node: str, incarnation: bytes) -> None:
-        """It is gone."""
-        if name == node:
-            self.pins.node_down(node, incarnation)
-            self.moves.node_down(node)
-        elif name in self.domains:
-            self.pins.domain_lost(name)
-            self.returned.send_again()
-
-    def on_path_lost(self, name: str, node: str, link: Link) -> None:
-        """One router does not reach it any more, others do."""
-        if name == node:
-            self.pins.path_lost(node, link)
-        elif name in self.domains:
-            self.pins.path_to_domain_lost(name, link)
-            self.returned.send_again()
-
-    def on_drain(self, node: str) -> None:
-        """A node is about to leave."""
-        self.pins.node_drains(node)
-
-    def on_link_up(self, link: Link) -> None:
-        """There is a way again."""
-        self.pins.try_adrift()
-
-    def on_link_down(self, link: Link) -> None:
-        """What went over it may or may not have arrived."""
-        if self.links.pick('') is None:
-            self.pins.cut_off()
-        else:
-            self.pins.link_lost(link)
-        self.returned.send_again()
-
-    def congested(self) -> bool:
-        """Never: each client has its own bounded queue, and its stream is closed when that is full."""
-        return False
+        return status(self)
 
     def live(self) -> list[Session]:
         """The sessions that have a client."""

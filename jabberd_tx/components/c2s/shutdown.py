@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from jabberd_tx.components.c2s.status import count_unconfirmed
 from jabberd_tx.xmpp.errors import stream_error
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ async def shut_down(c2s: C2S) -> None:
     for session in c2s.live():
         session.hold()
     options = c2s.options
-    if not await _until(c2s, lambda: not c2s.count_unconfirmed(), options.drain_timeout):
-        log.warn('{count} stanzas are not confirmed yet', count=c2s.count_unconfirmed())
+    if not await _until(c2s, lambda: not count_unconfirmed(c2s), options.drain_timeout):
+        log.warn('{count} stanzas are not confirmed yet', count=count_unconfirmed(c2s))
     await _hear_acks(c2s)
     await _until(c2s, lambda: not c2s.moves.given, options.drain_timeout)
     c2s.moves.take_all_back()

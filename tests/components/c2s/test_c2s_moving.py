@@ -106,8 +106,8 @@ class Workers:
 
     def hold(self, which: int, kind: str) -> list[Route]:
         """From now on that worker sees no session frames of this type; they are kept in the list."""
-        c2s, kept = self.c2s[which], []
-        take = c2s.on_route
+        intake, kept = self.c2s[which].intake, []
+        take = intake.on_route
 
         def on_route(frame: Route, link: Any) -> None:
             stanza = frame.payload if isinstance(frame.payload, Stanza) else Stanza.unpack(frame.payload)
@@ -116,7 +116,7 @@ class Workers:
             else:
                 take(frame, link)
 
-        c2s.on_route = on_route  # type: ignore[method-assign]
+        intake.on_route = on_route  # type: ignore[method-assign]
         return kept
 
 
@@ -257,8 +257,8 @@ def test_the_old_worker_dies_when_it_has() -> None:
     assert held and wish.client.resumed is None
     workers.kill(0)
     workers.settle()
-    del workers.c2s[1].on_route
-    workers.c2s[1].on_route(held[0], None)  # type: ignore[arg-type]
+    del workers.c2s[1].intake.on_route
+    workers.c2s[1].intake.on_route(held[0], None)  # type: ignore[arg-type]
     workers.settle()
     assert wish.client.resumed is not None and said(wish.client) == ['1']
 
@@ -325,7 +325,7 @@ def test_nobody_comes_and_the_old_worker_takes_it_back() -> None:
     workers.advance(25)
     assert wish.client.refusal == 'remote-server-timeout'
     assert not workers.c2s[0].moves.given and workers.c2s[0].status()['away'] == 1
-    del workers.c2s[1].on_route
+    del workers.c2s[1].intake.on_route
     again = workers.resume(1, romeo)
     assert said(again) == ['1'] and len(again.take_stanzas('presence')) == 1
 
@@ -372,7 +372,7 @@ def test_at_shutdown_what_another_worker_has_asked_for_and_not_taken_returns() -
     done = Deferred.fromCoroutine(workers.c2s[0].stop())
     workers.advance(20)
     assert done.called and not workers.c2s[0].sessions
-    del workers.c2s[1].on_route
+    del workers.c2s[1].intake.on_route
     again = workers.connect(1)
     run(workers.network, again.login('r', 'PLAIN'))
     again.send('<presence/>')
