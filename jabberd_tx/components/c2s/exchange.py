@@ -17,7 +17,6 @@ from jabberd_tx.xmpp.sasl import SaslFailure
 
 if TYPE_CHECKING:
     from jabberd_tx.components.c2s.connection import ClientConnection
-    from jabberd_tx.components.c2s.session import Session
     from jabberd_tx.components.c2s.stream import Login
 
 
@@ -107,16 +106,6 @@ class Exchange:
         else:
             answer.callback(data)
         return True
-
-    # ---- the sm's answer, where the exchange has asked for a session
-
-    def bound(self, session: Session) -> None:
-        """There is one."""
-        raise AssertionError('not asked for')
-
-    def not_bound(self, condition: str, text: str) -> None:
-        """There is none."""
-        raise AssertionError('not asked for')
 
 
 def _aborted() -> bytes:

@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from jabberd_tx.components.c2s import features
 from jabberd_tx.components.c2s.anonymous import AnonymousJid
 from jabberd_tx.components.c2s.authentication import Authenticated
+from jabberd_tx.components.c2s.binding import NoSession
 from jabberd_tx.components.c2s.exchange import Exchange
 from jabberd_tx.components.c2s.resuming import resume, resumed, wake
 from jabberd_tx.components.c2s.resumption import NotResumed
@@ -35,14 +36,6 @@ if TYPE_CHECKING:
     from jabberd_tx.components.c2s.session import Session
 
 
-class NoSession(Exception):
-    """The sm has refused to make it, with this stanza error condition."""
-
-    def __init__(self, condition: str, text: str) -> None:
-        super().__init__(condition, text)
-        self.condition, self.text = condition, text
-
-
 class ExtensibleExchange(Exchange):
     """One <authenticate/> of a login, until its <success/> or <failure/>."""
 
@@ -50,8 +43,6 @@ class ExtensibleExchange(Exchange):
     challenge = staticmethod(sasl2.challenge)
     failure = staticmethod(sasl2.failure)
     decode = staticmethod(sasl2.decode)
-
-    _started: Deferred[Session]
 
     async def _run(self) -> None:
         wish = sasl2.parse_authenticate(self._request)
@@ -129,18 +120,7 @@ class ExtensibleExchange(Exchange):
             raise SaslFailure('temporary-auth-failure', f'no session: {reason.condition} {reason.text}') from None
 
     def _ask_for(self, who: Jid, resource: str, bind: Bind) -> Deferred[Session]:
-        started: Deferred[Session] = Deferred()
-        self._started = started
-        self._login.ask_for_session(who, resource, bind.carbons and self._login.c2s.offer.carbons)
-        return started
-
-    def bound(self, session: Session) -> None:
-        """The sm has made the session."""
-        self._started.callback(session)
-
-    def not_bound(self, condition: str, text: str) -> None:
-        """It has not."""
-        self._started.errback(NoSession(condition, text))
+        return self._login.binding.ask(who, resource, bind.carbons and self._login.c2s.offer.carbons)
 
     def _bind(self, who: Authenticated, session: Session, bind: Bind, inline: bytes) -> None:
         enabled = self._login.c2s.resumable.enable(session, bind.acks) if bind.acks is not None else b''

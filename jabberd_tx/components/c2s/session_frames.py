@@ -57,7 +57,7 @@ def _started(c2s: C2S, session: Session, frame: Route, said: Stanza, link: Link)
     session.resource = ''
     c2s.streams += 1
     assert conn.login is not None
-    conn.login.bound(session)
+    conn.login.binding.bound(session)
 
 
 def _refused(c2s: C2S, session: Session, said: Stanza) -> None:
@@ -65,7 +65,7 @@ def _refused(c2s: C2S, session: Session, said: Stanza) -> None:
     conn, session.conn = session.conn, None
     if conn is not None and conn.login is not None:
         condition, text = said.attrs.get('condition', ''), said.attrs.get('text', '')
-        conn.login.refused(condition if condition in CONDITIONS else 'internal-server-error', text)
+        conn.login.binding.refused(condition if condition in CONDITIONS else 'internal-server-error', text)
 
 
 def _close(c2s: C2S, session: Session, frame: Route, said: Stanza, link: Link) -> None:

@@ -10,7 +10,7 @@ Theory of operation.  A login sees the events of the parser, one by one, and is 
                 IQ of registration.py, if that is on        the answer is sent
     EXCHANGE    what exchange.py or sasl2.py waits for      success: a new stream, HEADER; by XEP-0388: BINDING, or the
                                                             session takes over; failure: CHOICE
-    BINDING     IQ set with <bind/>                         the sm is asked: STARTING
+    BINDING     IQ set with <bind/> (binding.py)            the sm is asked: STARTING
                 <resume/> (XEP-0198)                        the earlier session is looked for: STARTING
     STARTING    the sm                                      the session takes over; or it is refused: BINDING
     OVER        nothing: the stream has ended
@@ -31,22 +31,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from jabberd_tx.components.c2s import features
-from jabberd_tx.components.c2s.anonymous import session_of
 from jabberd_tx.components.c2s.authentication import Ask, Authenticated
-from jabberd_tx.components.c2s.binding import resource_wanted
+from jabberd_tx.components.c2s.binding import Binding
 from jabberd_tx.components.c2s.exchange import Exchange
 from jabberd_tx.components.c2s.header import check_header, language, response_header
 from jabberd_tx.components.c2s.registration import Attempt, take_request
 from jabberd_tx.components.c2s.resume_request import ask_to_resume
 from jabberd_tx.components.c2s.sasl2 import ExtensibleExchange
-from jabberd_tx.components.c2s.session import Session
 from jabberd_tx.xmpp import acks, ns, sasl
-from jabberd_tx.xmpp.errors import StanzaError, error_reply, stream_error
+from jabberd_tx.xmpp.errors import stream_error
 from jabberd_tx.xmpp.jid import Jid, parse
 from jabberd_tx.xmpp.parser import Event, Nonza, StreamClose, StreamOpen
-from jabberd_tx.xmpp.payloads import bind, sasl2
+from jabberd_tx.xmpp.payloads import sasl2
 from jabberd_tx.xmpp.stanza import Stanza
-from jabberd_tx.xmpp.writer import to_xml
 
 if TYPE_CHECKING:
     from jabberd_tx.components.c2s.connection import ClientConnection
@@ -84,11 +81,11 @@ TABLE = {
 
 class Login:
     """See the module's text.  `deadline`: the service's tick at which it is given up; `offered`: the mechanisms;
-    `bindings`: the stream's channel binding data, until somebody has logged in."""
+    `bindings`: the stream's channel binding data, until somebody has logged in; `binding`: how it gets a session."""
 
     __slots__ = (
-        '_bytes', '_conn', '_exchange', '_failures', '_request', '_session', '_since', '_state', '_task', 'bindings',
-        'c2s', 'deadline', 'domain', 'jid', 'lang', 'offered', 'registration', 'sender',
+        '_bytes', '_conn', '_exchange', '_failures', '_since', '_state', '_task', 'binding', 'bindings', 'c2s',
+        'deadline', 'domain', 'jid', 'lang', 'offered', 'registration', 'sender',
     )  # fmt: skip
     log = Logger()
 
@@ -100,6 +97,7 @@ class Login:
         self.lang: str | None = None
         self.sender = ''  # the bare JID that the header says it is from
         self.registration: Attempt | None = None  # once it has asked for an account
+        self.binding = Binding(self, conn)
         self._conn = conn
         self._state: State = HEADER
         self._bytes = self._failures = 0
@@ -108,8 +106,6 @@ class Login:
         self.offered: tuple[str, ...] = ()
         self._task: Deferred[Any] | None = None  # a resumption under way
         self._exchange: Exchange | None = None  # the attempt to log in that is under way
-        self._session: Session | None = None  # that the sm is asked for
-        self._request: Stanza | None = None  # that asked for it
 
     # ---- what comes
 
@@ -158,9 +154,7 @@ class Login:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.lost()
-        session, self._session = self._session, None
-        if session is not None:
-            session.end()
+        self.binding.lost()
 
     def fail(self, condition: str, text: str = '', inner: str = '') -> None:
         """End the stream with a stream error; a response header goes first where none was sent (§4.9.1.1)."""
@@ -181,7 +175,7 @@ class Login:
     def expire(self) -> None:
         """The deadline has come."""
         if self._state is STARTING:
-            self._refuse('remote-server-timeout', 'no session in time')
+            self.binding.give_up('remote-server-timeout', 'no session in time')
         self.fail('connection-timeout', 'login took too long')
 
     # ---- the header
@@ -311,7 +305,7 @@ class Login:
 
     def over(self) -> None:
         """A session takes over."""
-        self._exchange = self._session = self._task = None
+        self._exchange = self._task = None
         self._state = OVER
         self._conn.parser.limits = self.c2s.limits
         self.c2s.logins.discard(self)
@@ -323,77 +317,32 @@ class Login:
         self.lost()
         self._conn.close(error)
 
-    # ---- binding
+    # ---- a session
 
     def _bind(self, stanza: Stanza) -> None:
-        try:
-            resource = resource_wanted(stanza)
-        except StanzaError as error:
-            self._request = stanza
-            self._refuse(error.condition, error.text)
-            return
-        if resource is None:
-            self.fail('not-authorized', 'first bind a resource')
-            return
         assert self.jid is not None
+        self.binding.take(self.jid, stanza)
+
+    def starts(self) -> None:
+        """An sm is asked for a session, or another c2s for an earlier one."""
         self._state = STARTING
-        self._request = stanza
         self._conn.hold()
-        self.ask_for_session(self.jid, resource)
 
-    def ask_for_session(self, who: Jid, resource: str, carbons: bool = False) -> None:
-        """Of the sm: `bound` or `refused` is its answer.  `carbons`: with copies from the start (XEP-0280)."""
-        self.deadline = min(self.deadline, self.c2s.tick_after(self.c2s.options.bind_timeout))
-        self._session = session = session_of(self.c2s, self._conn, who, resource, self.lang)
-        session.carbons = carbons
-        self.c2s.sessions[session.stream] = session
-        self.c2s.pins.start(session)
-
-    def bound(self, session: Session) -> None:
-        """The sm has made the session."""
-        request, conn = self._request, self._conn
-        if session is self._session and self._exchange is not None:
-            self._exchange.bound(session)
-            return
-        if session is not self._session or request is None:
-            session.end()
-            return
-        self.over()
-        conn.write(to_xml(bind.result(request, session.jid)))
-        conn.become(session)
-        conn.proceed()
-
-    def refused(self, condition: str, text: str) -> None:
-        """The sm has not made it; the client may ask for another resource."""
-        self._session = None
-        if self._exchange is not None:
-            self._exchange.not_bound(condition, text)
-            return
+    def may_bind(self) -> None:
+        """There is none; the connection is still held."""
         self._state = BINDING
-        self._refuse(condition, text)
-        self._conn.proceed()
-
-    def _refuse(self, condition: str, text: str) -> None:
-        """The client may ask again, but not for ever (§7.7.3)."""
-        if self._request is not None:
-            self._conn.write(to_xml(error_reply(self._request, condition, text)))
-            self._request = None
-            self._failures += 1
-            if self._failures >= self.c2s.options.bind_attempts:
-                self.fail('policy-violation', 'too many refused resources')
 
     def _refuse_acks(self, event: Nonza) -> None:
         self._conn.write(acks.failed('unexpected-request'))
 
     def _resume(self, event: Nonza) -> None:
         assert self.jid is not None
-        self._state = STARTING
-        self._conn.hold()
+        self.starts()
         self._task = ask_to_resume(self, self._conn, self.jid, event)
 
     def not_resumed(self, answer: bytes) -> None:
         """The client may bind a resource instead."""
         self._task = None
         self._conn.write(answer)
-        self._state = BINDING
+        self.may_bind()
         self._conn.proceed()
