@@ -42,6 +42,7 @@ OPTIONS = Section(
     # Processes apart on one machine read one file, and want a port each.
     Option('router_port', int, 5281, 'TCP port of `jabberd-router`.', low=0, high=65535),
     Option('c2s_port', int, 5282, 'TCP port of `jabberd-c2s`.', low=0, high=65535),
+    Option('component_port', int, 5279, 'TCP port of `jabberd-component`.', low=0, high=65535),
     Option(
         'sm_port',
         int,
@@ -53,7 +54,7 @@ OPTIONS = Section(
 )
 
 # The kinds of processes that have a port of their own.
-APART = ('router', 'c2s', 'sm')
+APART = ('router', 'c2s', 'sm', 'component')
 
 # What is wrong, in a few words; None: nothing.
 Check = Callable[[], str | None]
@@ -63,7 +64,7 @@ Page = Callable[[], tuple[int, str, bytes]]
 
 
 def port_option(kind: str) -> str:
-    """The option that has the port of a process of this kind: 'jabberd', 'router', 'c2s', 'sm', or one of your own."""
+    """The option that has the port of a process of this kind: 'jabberd', one of APART, or one of your own."""
     return f'{kind}_port' if kind in APART else 'port'
 
 

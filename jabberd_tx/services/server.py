@@ -41,7 +41,7 @@ EXPECTED = (ConfigError, StorageError, CannotListenError, OSError)
 class Server(Service):
     """The services of one node of a site.
 
-    kind      'jabberd', 'router', 'c2s' or 'sm'; node: its name among the others, 'c2s-a7'
+    kind      'jabberd', 'router', 'c2s', 'sm' or 'component'; node: its name among the others, 'c2s-a7'
     turn, metrics, http, admin, reload   what the components may use
     figures   by name, what `jabberd-ctl status` asks for
     """

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 TWISTD = [sys.executable, '-c', 'from twisted.scripts.twistd import run; run()', '--nodaemon', '--pidfile=']
 
 
-@pytest.mark.parametrize('command', ['jabberd', 'jabberd-router', 'jabberd-c2s', 'jabberd-sm'])
+@pytest.mark.parametrize('command', ['jabberd', 'jabberd-router', 'jabberd-c2s', 'jabberd-sm', 'jabberd-component'])
 def test_a_wrong_option_stops_the_start_with_one_line(command, tmp_path):
     file = tmp_path / 'site.toml'
     file.write_text('[c2s]\nprot = 1\n')

@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / 'twisted' / 'plugins').glob('*.py'))
-COMMANDS = ('jabberd', 'jabberd-router', 'jabberd-c2s', 'jabberd-sm')
+COMMANDS = ('jabberd', 'jabberd-router', 'jabberd-c2s', 'jabberd-sm', 'jabberd-component')
 CODE = sorted(
     str(path.relative_to(ROOT)) for path in (ROOT / 'jabberd_tx').rglob('*') if path.is_file() and path.suffix != '.pyc'
 )

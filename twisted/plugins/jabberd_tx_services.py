@@ -13,3 +13,9 @@ router = ServiceMaker(
 )
 c2s = ServiceMaker('jabberd-tx: c2s', 'jabberd_tx.services.c2s', 'XMPP: client connections.', 'jabberd-c2s')
 sm = ServiceMaker('jabberd-tx: sm', 'jabberd_tx.services.sm', 'XMPP: the session manager.', 'jabberd-sm')
+component = ServiceMaker(
+    'jabberd-tx: components',
+    'jabberd_tx.services.component',
+    'XMPP: components that serve names of their own.',
+    'jabberd-component',
+)

@@ -1,0 +1,22 @@
+"""`twistd jabberd-component`: components that serve names of their own, linked to all routers."""
+
+from __future__ import annotations
+
+from twisted.application.service import IService
+
+from jabberd_tx.services.command_line import Options
+from jabberd_tx.services.process import ServerProcess
+from jabberd_tx.services.server import Server
+
+__all__ = ['Options', 'makeService']
+
+
+async def assemble(process: Server) -> None:
+    """Each component with its own links: see services/parts.py."""
+
+
+def makeService(options: Options) -> IService:
+    """What twistd runs."""
+    from twisted.internet import reactor
+
+    return ServerProcess('component', options['configuration'], reactor, assemble)
