@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import NamedTuple
 
-from jabberd_tx.routing.policies import POLICIES
+from jabberd_tx.routing.policies import found
 
 # Outcomes of BOUND (docs/routing.md).
 OK, CONFLICT, NOT_SUPPORTED = 'ok', 'conflict', 'not-supported'
@@ -35,7 +35,7 @@ def read_options(options: dict[str, object]) -> Asked:
             raise Refused(NOT_SUPPORTED)
     if type(policy) is not str or type(key) is not str:
         raise Refused(BAD_OPTION)
-    if policy and policy not in POLICIES or key and key not in KEYS:
+    if policy and policy not in found() or key and key not in KEYS:
         raise Refused(NOT_SUPPORTED)
     if weight is None:
         return Asked(policy, key, 1.0)

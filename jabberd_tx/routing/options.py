@@ -2,28 +2,56 @@
 
 from __future__ import annotations
 
+from jabberd_tx.base.option import ValuesOf
 from jabberd_tx.base.options import Option, Section
 from jabberd_tx.routing.asked import KEYS
-from jabberd_tx.routing.policies import POLICIES
+from jabberd_tx.routing.policies import POLICIES, known
+
+_NAMES = ', '.join(POLICIES)
+
+
+def _policy_is_known(values_of: ValuesOf) -> None:
+    """The default is one of those that there are, plugins included."""
+    try:
+        known(values_of(OPTIONS).policy)
+    except ValueError as error:
+        raise ValueError(f'router.policy: {error}') from None
+
+
+def _routes_agree(values_of: ValuesOf) -> None:
+    """Each name once, by a policy that there is."""
+    names: set[str] = set()
+    for index, route in enumerate(values_of(ROUTES)):
+        if route.name in names:
+            raise ValueError(f'route.{index}.name: expected each name once, not {route.name!r} twice')
+        names.add(route.name)
+        try:
+            if route.policy:
+                known(route.policy)
+        except ValueError as error:
+            raise ValueError(f'route.{index}.policy: {error}') from None
+
 
 OPTIONS = Section(
     'router',
     'The router: takes in links and hands frames on.',
     Option('listen', str, '127.0.0.1:5347', 'Where links come in, host:port.', low=1),
-    Option('policy', str, 'to', 'For names whose instances ask for none.', choices=tuple(POLICIES)),
+    Option('policy', str, 'to', f'For names whose instances ask for none: {_NAMES}, or that of a plugin.', low=1),
     Option('names_limit', int, 1000, 'Names that one node may bind.', low=1, high=1_000_000),
     Option(
         'credit_limit', int, 67108864, 'What one node may let come to it before it has taken anything in.',
         unit='bytes', low=65536,
     ),
+    rule=_policy_is_known,
 )  # fmt: skip
 
 ROUTES = Section(
     'route',
     'How a name is shared out among the nodes that serve it, whatever they ask for.',
     Option('name', str, '', 'The name, such as a domain.', low=1, high=1023),
-    Option('policy', str, '', 'Empty: as the instances ask.', choices=('', *POLICIES)),
+    Option('policy', str, '', f'{_NAMES}, or that of a plugin. Empty: as the instances ask.'),
     Option('key', str, '', 'Hash the bare or the full JID. Empty: as the instances ask.', choices=('', *KEYS)),
     Option('order', list, [], 'For failover: nodes, the preferred one first.'),
     many=True,
+    rule=_routes_agree,
 )

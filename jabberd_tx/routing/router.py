@@ -62,6 +62,8 @@ class Router:
         self._clock, self._options = clock, options
         self._nodes: dict[str, Attached] = {}
         self._names = NameTable(clock, options.policy, routes)
+        self._watched = self._names.watched
+        self._watching = self._watched.frames  # empty, as a rule
         self._lanes = BrokenLanes()
         self._broken = self._lanes.lanes  # empty, as a rule
         self._frames = metrics.counters(
@@ -198,6 +200,8 @@ class Router:
 
     def pass_on(self, port: Port, frame: Confirm | Working | Bounce, raw: bytes | None) -> None:
         """Hand it to the node, whatever its credit."""
+        if self._watching:
+            self._watched.came_back(frame)
         place = self._nodes.get(frame.dest)
         if place is None:
             self._dropped.total += 1
@@ -236,6 +240,8 @@ class Router:
         self._bounce(port, frame, reason)
 
     def _bounce(self, port: Port, frame: Route, reason: str, detail: str = '') -> None:
+        if self._watching:
+            self._watched.returned(frame)
         port.send(Bounce(frame.source, '', reason, frame.dest, frame.key, frame.epoch, frame.uid, detail))
 
     def _introduce(self, newcomer: Attached) -> None:

@@ -10,7 +10,8 @@ from twisted.internet.interfaces import IReactorTime
 from jabberd_tx.base.options import ConfigError
 from jabberd_tx.link.frames import Route
 from jabberd_tx.routing.asked import CONFLICT, Asked, Refused
-from jabberd_tx.routing.policies import POLICIES, IChooser, Settings
+from jabberd_tx.routing.policies import IChooser, Settings, found
+from jabberd_tx.routing.watched import WatchedFrames
 
 
 class ServedName:
@@ -18,12 +19,14 @@ class ServedName:
 
     __slots__ = (
         '_asked', '_chooser', '_clock', '_configured', '_default', '_draining', '_joined', '_keyless', '_name', '_only',
-        '_order', 'rule',
+        '_order', '_watch', 'rule',
     )  # fmt: skip
 
-    def __init__(self, name: str, default: str, configured: Any | None, clock: IReactorTime) -> None:
+    def __init__(
+        self, name: str, default: str, configured: Any | None, clock: IReactorTime, watched: WatchedFrames
+    ) -> None:
         """configured: the name's [[route]], or None.  default: the policy that nobody asked for."""
-        self._name, self._default, self._clock = name, default, clock
+        self._name, self._default, self._clock, self._watch = name, default, clock, watched.watch
         self._configured: tuple[str, str] = (configured.policy, configured.key) if configured else ('', '')
         self._order: tuple[str, ...] = tuple(configured.order) if configured else ()
         self._asked: dict[str, Asked] = {}  # by node, in order of arrival
@@ -61,7 +64,8 @@ class ServedName:
         """The node for this frame; None when nobody is there."""
         if self._only is not None or not self._joined:
             return self._only
-        return self._chooser.pick(frame) or self._keyless.pick(frame)
+        node = self._chooser.pick(frame)
+        return self._keyless.pick(frame) if node is None else node
 
     def close(self) -> None:
         """Nobody serves it any more."""
@@ -86,8 +90,8 @@ class ServedName:
 
     def _choosers(self) -> tuple[IChooser, IChooser]:
         policy, key = self.rule
-        settings = Settings(self._name, key == 'full', self._order, self._clock)
-        return POLICIES[policy].chooser(settings), POLICIES['random'].chooser(settings)
+        settings = Settings(self._name, key == 'full', self._order, self._clock, self._watch)
+        return found()[policy].chooser(settings), found()['random'].chooser(settings)
 
     def _settle(self) -> None:
         """Let the choosers know who is there to be picked, by the rule that holds now."""
@@ -110,7 +114,7 @@ class ServedName:
 
 
 class NameTable:
-    """All names that are served."""
+    """All names that are served.  watched: frames whose fate a policy wants to hear of."""
 
     def __init__(self, clock: IReactorTime, default: str, routes: Sequence[Any] = ()) -> None:
         """default: the policy of names for which nobody asks one.  routes: the [[route]] tables.
@@ -124,6 +128,7 @@ class NameTable:
                 raise ConfigError(f'route.name: expected each name once, not {route.name!r} twice')
         self._names: dict[str, ServedName] = {}
         self._draining: set[str] = set()
+        self.watched = WatchedFrames()
 
     def __len__(self) -> int:
         return len(self._names)
@@ -139,7 +144,8 @@ class NameTable:
         """Whether this is news: the node did not serve the name before.  Refused says why it may not."""
         served = self._names.get(name)
         if served is None:
-            served = self._names[name] = ServedName(name, self._default, self._routes.get(name), self._clock)
+            configured = self._routes.get(name)
+            served = self._names[name] = ServedName(name, self._default, configured, self._clock, self.watched)
         news = node not in served.nodes
         served.bind(node, asked)
         if news and node in self._draining:

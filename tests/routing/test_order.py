@@ -29,7 +29,8 @@ class Sender(Recorder):
 
     def say(self, lane: Lane) -> None:
         self.counts[lane] += 1
-        stream = self.streams.setdefault(lane, bytes([len(self.streams)]) * 16)
+        # As unique as the random ones of real senders.
+        stream = self.streams.setdefault(lane, f'{self.links.node}/{len(self.streams)}'.encode().ljust(16))
         uid = make_uid(stream, self.counts[lane])
         stanza = Stanza('message', {'from': self.links.node, 'id': str(self.counts[lane])}, b'x' * 500)
         frame = Route(*lane, self.links.node, 0, uid, 4, 0, stanza)

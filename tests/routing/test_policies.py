@@ -155,3 +155,30 @@ def test_failover_picks_the_first_of_the_configured_order_that_is_up() -> None:
 def test_failover_without_an_order_picks_the_same_on_every_router() -> None:
     assert chooser('failover', ['n3', 'n1', 'n2']).pick(frame()) == 'n1'
     assert chooser('failover', ['n2', 'n1', 'n3']).pick(frame()) == 'n1'
+
+
+# ---- round-robin
+
+
+def test_round_robin_gives_each_its_turn() -> None:
+    made = chooser('round-robin', ['n2', 'n1', 'n3'])
+    assert [made.pick(frame()) for _ in range(6)] == ['n1', 'n2', 'n3'] * 2
+
+
+def test_round_robin_by_weight_is_exact_and_even() -> None:
+    """Of four frames in a row one of weight 3 gets three, wherever one begins to count."""
+    made = chooser('round-robin', ['n1'])
+    made.join('n2', 3.0)
+    picked = [made.pick(frame()) for _ in range(400)]
+    assert Counter(picked) == {'n1': 100, 'n2': 300}
+    assert all(2 <= picked[at : at + 4].count('n2') <= 4 for at in range(397))
+
+
+def test_one_that_joins_the_round_later_gets_its_share_and_not_what_it_has_missed() -> None:
+    made = chooser('round-robin', ['n1', 'n2'])
+    for _ in range(1000):
+        made.pick(frame())
+    made.join('n3', 1.0)
+    assert Counter(made.pick(frame()) for _ in range(30)) == {'n1': 10, 'n2': 10, 'n3': 10}
+    made.leave('n1')
+    assert Counter(made.pick(frame()) for _ in range(20)) == {'n2': 10, 'n3': 10}

@@ -319,7 +319,7 @@ def test_a_node_may_not_take_the_name_of_somebody_else(router: Router, node: str
         ('', {}, 'bad-name'),
         ('x' * 1024, {}, 'bad-name'),
         ('é' * 512, {}, 'bad-name'),
-        ('example.net', {'policy': 'round-robin'}, 'not-supported'),
+        ('example.net', {'policy': 'nearest'}, 'not-supported'),
         ('example.net', {'exclusive': True}, 'not-supported'),
         ('example.net', {'weight': -1}, 'bad-option'),
         ('shared.example', {'policy': 'from'}, 'conflict'),

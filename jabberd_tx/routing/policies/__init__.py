@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from jabberd_tx.routing.policies.failover import FailoverPolicy
-from jabberd_tx.routing.policies.interface import IChooser, IRoutingPolicy, Settings
-from jabberd_tx.routing.policies.random import RandomPolicy
-from jabberd_tx.routing.policies.slotted import SlotPolicy
+from jabberd_tx.routing.policies.finding import POLICIES, found, known
+from jabberd_tx.routing.policies.interface import IChooser, IRoutingPolicy, IWatchingChooser, Settings
 
-__all__ = ['POLICIES', 'IChooser', 'IRoutingPolicy', 'Settings']
-
-POLICIES: dict[str, IRoutingPolicy] = {
-    policy.name: policy for policy in (SlotPolicy('to'), SlotPolicy('from'), RandomPolicy(), FailoverPolicy())
-}
+__all__ = ['POLICIES', 'IChooser', 'IRoutingPolicy', 'IWatchingChooser', 'Settings', 'found', 'known']

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import Attribute, Interface
@@ -10,17 +11,23 @@ from zope.interface import Attribute, Interface
 from jabberd_tx.link.frames import Route
 
 
+def _unheard(frame: Route, chooser: Any) -> None:
+    """Where nobody tells what becomes of frames."""
+
+
 class Settings(NamedTuple):
     """name   the name that the instances serve
     whole     True: hash full JIDs; False: bare JIDs
     order     nodes as [[route]] lists them, for policies that prefer one to another
     clock     for work that is put off to later turns
+    watch     watch(frame, chooser): called by `pick` of an IWatchingChooser that wants to hear of this frame again
     """
 
     name: str
     whole: bool
     order: tuple[str, ...]
     clock: IReactorTime
+    watch: Callable[[Route, Any], None] = _unheard
 
 
 class IChooser(Interface):
@@ -43,8 +50,18 @@ class IChooser(Interface):
         """Not needed any more."""
 
 
+class IWatchingChooser(IChooser):
+    """One that is told what becomes of the frames that it has asked to hear of."""
+
+    def settled(node: str, uid: bytes) -> None:
+        """It is confirmed, or came back: by this node, or ('') by the router, which could not hand it on.
+
+        uid: link.frames.confirmation(frame).  A frame whose confirmation takes another router is never heard of.
+        """
+
+
 class IRoutingPolicy(Interface):
-    """A way to choose.  One object for all names."""
+    """A way to choose.  One object for all names; found by twisted.plugin when it is an IPlugin as well."""
 
     name: str = Attribute('What [[route]] and BIND call it.')
 
