@@ -31,10 +31,12 @@ from jabberd_tx.xmpp.errors import StanzaError, may_reply
 from jabberd_tx.xmpp.jid import parse
 from jabberd_tx.xmpp.stanza import Stanza
 
-__all__ = ['Answer', 'StanzaComponent']
+__all__ = ['SENT', 'Answer', 'StanzaComponent']
 
 # A stanza to be sent, or nothing; at once or later.
 Answer = Stanza | None | Awaitable[Stanza | None]
+# In place of an answer: it has been sent already.
+SENT = Stanza('iq', {})
 
 # What may wait here, taken and sent, before no more is asked for.
 MOST_PENDING = 1000
@@ -53,13 +55,19 @@ class _Arrival:
 
 
 class StanzaComponent:
-    """A Component (link/interfaces.py).  Override `message`, `presence`, `iq`, `answered`."""
+    """A Component (link/interfaces.py).  Override `message`, `presence`, `iq`, `answered`.
+
+    in_turn         whether what a sender sends next waits while a method takes its time
+    stanzas, faults   taken so far, and those at which a method failed with something else than StanzaError
+    """
 
     log = Logger()
+    in_turn = True
 
     def __init__(self, links: Links, name: str, reactor: IReactorTime, policy: str | None = None) -> None:
         """`policy`: which instance gets what, if there are several (docs/routing.md)."""
         self.links, self.name, self.reactor = links, parse(name).domain, reactor
+        self.stanzas = self.faults = 0
         self._policy = policy
         self._window = ReplayWindow()
         self._taken: dict[bytes, _Arrival] = {}
@@ -152,6 +160,7 @@ class StanzaComponent:
     def _take(self, arrival: _Arrival) -> None:
         """Do it; unless it is done at once, what its sender sends next waits."""
         sender = arrival.stanza.attrs.get('from', '')
+        self.stanzas += 1
         try:
             answer = self._ask(arrival.stanza)
         except Exception as error:
@@ -161,6 +170,9 @@ class StanzaComponent:
         if not isawaitable(answer):
             self._reply(arrival.stanza, answer)
             self._done(arrival)
+            return
+        if not self.in_turn:
+            Deferred.fromCoroutine(self._wait(arrival, answer))
             return
         self._queues.setdefault(sender, deque())
         done = Deferred.fromCoroutine(self._wait(arrival, answer))
@@ -194,7 +206,7 @@ class StanzaComponent:
     def _reply(self, stanza: Stanza, answer: Stanza | None) -> None:
         if answer is None and stanza.name == 'iq' and stanza.attrs.get('type') in ('get', 'set'):
             answer = self.answer(stanza)
-        if answer is None:
+        if answer is None or answer is SENT:
             return
         try:
             self.send(answer)
@@ -203,6 +215,7 @@ class StanzaComponent:
 
     def _refuse(self, stanza: Stanza, error: Exception) -> None:
         if not isinstance(error, StanzaError):
+            self.faults += 1
             self.log.failure('{name} failed at a {kind}', name=self.name, kind=stanza.name)
             error = StanzaError('internal-server-error')
         if may_reply(stanza) and stanza.name != 'presence':
