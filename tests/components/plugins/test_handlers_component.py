@@ -33,10 +33,13 @@ JULIET = 'juliet@example.net/balcony'
 PING = f"<ping xmlns='{ns.PING}'/>".encode()
 
 
+Act = Callable[['Listener', Element], Any]
+
+
 class Listener(XMPPHandler):
     """Notes what it sees, and does what `act` says with it."""
 
-    def __init__(self, query: str = '/message', act: Callable[[Listener, Element], Any] = lambda self, seen: None) -> None:
+    def __init__(self, query: str = '/message', act: Act = lambda self, element: None) -> None:
         super().__init__()
         self.query, self.act = query, act
         self.seen: list[str] = []
@@ -367,7 +370,8 @@ def test_a_handler_that_fails_at_the_start_stops_no_other() -> None:
 
 def test_observers_come_and_go_while_a_stanza_is_shown() -> None:
     """One-time ones as well."""
-    world = World(first := Listener(act=lambda self, element: self.xmlstream.removeObserver('/message', self.on_stanza)))
+    first = Listener(act=lambda self, element: self.xmlstream.removeObserver('/message', self.on_stanza))
+    world = World(first)
     once: list[str] = []
     assert world.component._stream is not None
     world.component._stream.addOnetimeObserver('/message', lambda element: once.append(element['id']))
