@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from jabberd_tx.base.replay import ReplayWindow
 from jabberd_tx.components.sm.deciding import Deciding
+from jabberd_tx.components.sm.hooks import ELSEWHERE
 from jabberd_tx.components.sm.lanes import Item, Lane, Target
 from jabberd_tx.components.sm.messages import DELIVER, DROP, STORE, choose
 from jabberd_tx.components.sm.sending import HOPS, Sending
@@ -81,7 +82,7 @@ class Delivery:
             self._take_slowly(item)
             return
         sessions = self._peek(to.bare)
-        if self._concerns and self._is_of_concern(stanza, owner, sessions):
+        if self._concerns and self._is_of_concern(stanza, owner, to, sessions):
             self._take_slowly(item)
             return
         session = self._only_session(stanza, to, sessions)
@@ -104,9 +105,11 @@ class Delivery:
                 return
         self.advance(lane)
 
-    def _is_of_concern(self, stanza: Stanza, owner: str, sessions: Sequence[Session] | None) -> bool:
+    def _is_of_concern(self, stanza: Stanza, owner: str, to: Jid, sessions: Sequence[Session] | None) -> bool:
         """Whether a module wants to see it.  `sessions`: the recipient's."""
         own = self._peek(owner)
+        if not sessions and to.domain not in self._domains:
+            sessions = ELSEWHERE
         try:
             for concerns in self._concerns:
                 if concerns(stanza, own, sessions):

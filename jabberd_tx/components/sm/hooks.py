@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.logger import Logger
 
 from jabberd_tx.components.sm.tally import Tallies, Tally
 from jabberd_tx.xmpp.errors import StanzaError
+
+if TYPE_CHECKING:
+    from jabberd_tx.storage.sessions.interface import Session
 
 Handler = Callable[..., Any]
 
@@ -50,9 +53,10 @@ POINTS = (
         'message_concerns',
         'stanza: Stanza, own: Sequence[Session] | None, others: Sequence[Session] | None',
         "Whether the module wants to see a message: True or False.  Called for each on its way, with its sender's "
-        "sessions and its recipient's (None: not known; empty for other domains), so it may not parse, wait or make "
-        'anything.  A module that has no handler here is asked about every message at message_sent, message_to and '
-        'message_placed.  One that has may be asked all the same where a message goes a longer way.',
+        "sessions and its recipient's (None: not known; ELSEWHERE, which is empty: one at another domain), so it may "
+        'not parse, wait or make anything.  A module that has no handler here is asked about every message at '
+        'message_sent, message_to and message_placed.  One that has may be asked all the same where a message goes a '
+        'longer way.',
     ),
     Point(
         'message_placed',
@@ -165,6 +169,14 @@ class Stop:
 
 
 STOP = Stop()
+
+
+class _Elsewhere(tuple['Session', ...]):
+    """Not the same as (), which says that a user of ours has no session."""
+
+
+# At message_concerns: the sessions of a recipient at another domain.
+ELSEWHERE = _Elsewhere()
 
 
 class _Entry(NamedTuple):

@@ -13,7 +13,7 @@ import twisted.plugins
 from jabberd_tx.base.options import load
 from jabberd_tx.components.sm import finding
 from jabberd_tx.components.sm.finding import DuplicateModule, found, sections
-from jabberd_tx.components.sm.hooks import POINTS, STOP, Hooks
+from jabberd_tx.components.sm.hooks import ELSEWHERE, POINTS, STOP, Hooks
 from jabberd_tx.components.sm.lanes import Item
 from jabberd_tx.components.sm.module import OWN_ACCOUNT, SERVER, IModule, IqUse, Module, answers, hook
 from jabberd_tx.components.sm.modules.ping import Ping
@@ -215,6 +215,18 @@ def test_a_handler_may_take_its_time_and_the_others_come_after_it() -> None:
     assert order == ['second']
     waiting[1].callback('late')
     assert asked.result == 'late'
+
+
+def test_modules_can_tell_other_domains_from_users_who_are_not_there() -> None:
+    """message_concerns gets no sessions of either; which of the two it is costs no look at the address."""
+    site = Site()
+    romeo = site.c2s().client('romeo')
+    seen: list[Any] = []
+    site.sm.hooks.add('message_concerns', lambda stanza, own, others: seen.append(others), owner='notes')
+    romeo.chat(f'juliet@{DOMAIN}', 'one')
+    romeo.chat('juliet@elsewhere.example', 'two')
+    site.settle()
+    assert seen == [(), ()] and seen[0] is not ELSEWHERE and seen[1] is ELSEWHERE
 
 
 def test_every_point_says_what_it_is_for() -> None:

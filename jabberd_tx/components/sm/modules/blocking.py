@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from jabberd_tx.base.options import Option
 from jabberd_tx.components.sm.block_lists import NOBODY, Blocked, BlockLists, Change
 from jabberd_tx.components.sm.block_presence import BlockPresence
-from jabberd_tx.components.sm.hooks import STOP, Stop
+from jabberd_tx.components.sm.hooks import ELSEWHERE, STOP, Stop
 from jabberd_tx.components.sm.iq import IqRequest
 from jabberd_tx.components.sm.lanes import Item
 from jabberd_tx.components.sm.module import OWN_ACCOUNT, Module, answers, hook
@@ -158,13 +158,15 @@ class Blocking(Module):
     @hook('message_concerns')
     def concerns(self, stanza: Stanza, own: Sequence[Session] | None, others: Sequence[Session] | None) -> bool:
         """Whether its sender or its recipient has a list, or may have one."""
-        if own and others and own[0].blocked is NOBODY and others[0].blocked is NOBODY:
-            return False
-        if not own or own[0].blocked is None or own[0].blocked:
+        if not own:
+            return True
+        mine = own[0].blocked
+        if mine is not NOBODY and (mine is None or mine):
             return True
         if not others:
-            return others is None or parse(stanza.attrs['to']).domain in self.sm.domains
-        return others[0].blocked is None or bool(others[0].blocked)
+            return others is not ELSEWHERE
+        theirs = others[0].blocked
+        return theirs is not NOBODY and (theirs is None or bool(theirs))
 
     # First of all: what is refused is nobody else's business.
 

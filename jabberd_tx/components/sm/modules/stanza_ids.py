@@ -16,7 +16,7 @@ from jabberd_tx.components.sm.lanes import Item
 from jabberd_tx.components.sm.module import Module, hook
 from jabberd_tx.storage.sessions.interface import Session
 from jabberd_tx.xmpp import ns
-from jabberd_tx.xmpp.payloads.stanza_id import assign, strip
+from jabberd_tx.xmpp.payloads.stanza_id import NAME, assign, strip
 from jabberd_tx.xmpp.stanza import Stanza
 
 ALL, STORED = 'all', 'stored'
@@ -43,7 +43,10 @@ class StanzaIds(Module):
     @hook('message_concerns')
     def concerns(self, stanza: Stanza, own: Sequence[Session] | None, others: Sequence[Session] | None) -> bool:
         """Whether it may bring an ID, or gets one."""
-        return b'stanza-id' in stanza.inner or self.values.assign == ALL
+        for child in stanza.children:
+            if child[1] == NAME:
+                return True
+        return bool(self.values.assign == ALL)
 
     # Set on the message, not answered with: others are to see it as well.
 
