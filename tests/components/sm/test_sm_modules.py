@@ -222,7 +222,7 @@ def test_modules_can_tell_other_domains_from_users_who_are_not_there() -> None:
     site = Site()
     romeo = site.c2s().client('romeo')
     seen: list[Any] = []
-    site.sm.hooks.add('message_concerns', lambda stanza, own, others: seen.append(others), owner='notes')
+    site.sm.hooks.add('message_concerns', lambda stanza, own, others: seen.append(others), 1, 'notes')
     romeo.chat(f'juliet@{DOMAIN}', 'one')
     romeo.chat('juliet@elsewhere.example', 'two')
     site.settle()
