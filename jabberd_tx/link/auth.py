@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from secrets import token_bytes
 
 from jabberd_tx.link.decoding import VERSION, FrameError
@@ -49,13 +50,20 @@ class Handshake:
     done  both sides have proved themselves
     """
 
-    __slots__ = ('_connecting', '_own', '_secret', 'done', 'peer')
+    __slots__ = ('_connecting', '_own', '_secret', '_secret_of', 'done', 'peer')
 
     def __init__(
-        self, connecting: bool, secret: str, node: str, incarnation: bytes, features: tuple[str, ...] = ()
+        self,
+        connecting: bool,
+        secret: str | Callable[[str], str],
+        node: str,
+        incarnation: bytes,
+        features: tuple[str, ...] = (),
     ) -> None:
+        """secret: the one of this link, or what gives it for the name that the other side says to be its own."""
         self._connecting = connecting
-        self._secret = secret.encode()
+        self._secret_of = secret if callable(secret) else None
+        self._secret = b'' if callable(secret) else secret.encode()
         self._own = Hello(VERSION, node, incarnation, token_bytes(NONCE_BYTES), list(features))
         self.peer: Hello | None = None
         self.done = False
@@ -76,6 +84,8 @@ class Handshake:
         if hello.node == self._own.node:
             raise FrameError('conflict', f'both sides are named {hello.node}')
         self.peer = hello
+        if self._secret_of is not None:
+            self._secret = self._secret_of(hello.node).encode()
         if self._connecting:
             return [Auth(proof(self._secret, CONNECTING, self._own, hello))]
         return [self._own]

@@ -26,7 +26,7 @@ from zope.interface import implementer
 from jabberd_tx.base.turn import Turn
 from jabberd_tx.link.auth import Handshake
 from jabberd_tx.link.decoding import FrameError, FrameSplitter, Malformed
-from jabberd_tx.link.frames import AnyFrame, Error, Hello, Ping, Pong, Redirect, encode
+from jabberd_tx.link.frames import AnyFrame, Copy, Error, Hello, Ping, Pong, Redirect, encode
 
 # What is handed to the transport at a time.
 CHUNK = 256 * 1024
@@ -78,7 +78,8 @@ class LinkConnection(TwistedProtocol):
         self._takes: dict[type, Callable[[Any, bytes], None]] = {
             Ping: self._take_ping,
             Pong: self._take_nothing,
-            Redirect: self._take_nothing,  # nobody's HELLO says that it honours them
+            Redirect: self._take_nothing,  # nobody has to honour them
+            Copy: self._take_nothing,
             Error: self._take_error,
             Malformed: self._take_malformed,
             **side.takes,

@@ -16,6 +16,8 @@ from jabberd_tx.xmpp.stanza import Stanza
 
 HELLO, AUTH, BIND, UNBIND, BOUND, ROUTE, FANOUT, CONFIRM = range(8)
 WORKING, BOUNCE, PRESENT, PING, CREDIT, REDIRECT, DRAIN, ERROR, PONG = range(8, 17)
+# Ignored by those who do not know it.
+COPY = 129
 
 # flags of a ROUTE
 REPEAT = 1  # sent before on a path that is gone: it may have arrived
@@ -24,6 +26,12 @@ RETURNED = 4  # was queued for a client whose stream ended without acking it: c2
 
 # reasons of a BOUNCE
 NO_LINK, NO_SESSION, MOVED, NOT_MINE, BUSY = 'no-link', 'no-session', 'moved', 'not-mine', 'busy'
+DENIED = 'denied'
+
+# The name of the default route, in PRESENT and as a destination: what nobody serves by its own name.
+DEFAULT_ROUTE = '*'
+# After a name, as a destination: all of its instances.
+EVERY_INSTANCE = '/*'
 
 
 class Route(NamedTuple):
@@ -85,8 +93,8 @@ class Bounce(NamedTuple):
     """A ROUTE (or FANOUT) that could not be handed on: why, and its addresses.
 
     dest is the node to tell; the rest but `reason` and `detail` is copied from the frame (`to`
-    is its dest).  detail: the owner for not-mine and moved, else ''.  source: the node that
-    bounces, or '' where a router does.
+    is its dest).  detail: the owner for not-mine and moved, the condition of the stanza error for denied, else ''.
+    source: the node that bounces, or '' where a router does.
     """
 
     dest: str
@@ -182,6 +190,12 @@ class Redirect(NamedTuple):
     seconds: int
 
 
+class Copy(NamedTuple):
+    """For a log sink: a ROUTE or FANOUT that was handed on, or its bytes without the length prefix."""
+
+    frame: Route | Fanout | bytes
+
+
 class Error(NamedTuple):
     """The last frame before the link is closed: why."""
 
@@ -191,13 +205,13 @@ class Error(NamedTuple):
 
 AnyFrame = (
     Hello | Auth | Bind | Unbind | Bound | Route | Fanout | Confirm | Working | Bounce | Present
-    | Ping | Pong | Credit | Redirect | Drain | Error
+    | Ping | Pong | Credit | Redirect | Drain | Error | Copy
 )  # fmt: skip
 
 CODES: dict[type, int] = {
     Hello: HELLO, Auth: AUTH, Bind: BIND, Unbind: UNBIND, Bound: BOUND, Route: ROUTE, Fanout: FANOUT,
     Confirm: CONFIRM, Working: WORKING, Bounce: BOUNCE, Present: PRESENT, Ping: PING, Pong: PONG,
-    Credit: CREDIT, Redirect: REDIRECT, Drain: DRAIN, Error: ERROR,
+    Credit: CREDIT, Redirect: REDIRECT, Drain: DRAIN, Error: ERROR, Copy: COPY,
 }  # fmt: skip
 
 _length = Struct('>I').pack
@@ -208,6 +222,8 @@ def encode(frame: AnyFrame) -> bytes:
     kind = type(frame)
     if (kind is Route or kind is Fanout) and type(frame[-1]) is Stanza:
         body = dumps([CODES[kind], *frame[:-1], frame[-1].pack()])
+    elif kind is Copy and type(frame[0]) is not bytes:
+        body = dumps([COPY, encode(frame[0])[4:]])  # type: ignore[arg-type]
     else:
         body = dumps([CODES[kind], *frame])
     return _length(len(body)) + body

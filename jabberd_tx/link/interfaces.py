@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jabberd_tx.link.frames import Bounce, Confirm, Drain, Fanout, Present, Route, Working
+from jabberd_tx.link.frames import Bounce, Confirm, Copy, Drain, Fanout, Present, Redirect, Route, Working
 
-Frame = Route | Fanout | Confirm | Working | Bounce | Present | Drain
+Frame = Route | Fanout | Confirm | Working | Bounce | Present | Drain | Redirect | Copy
 
 
 class Link(Protocol):
@@ -53,6 +53,14 @@ class Links(Protocol):
 
     def instances(self, name: str) -> dict[str, bytes]:
         """node -> incarnation of what serves a name, as all routers in sight say; {} for nothing."""
+
+    def reachable(self, name: str) -> bool:
+        """Whether somebody takes what is for a name: its instances, or the default route."""
+
+    def redirect(self, address: str, node: str, seconds: int) -> None:
+        """Ask that what is for a name or a bare JID goes straight to a node for so long; 0 takes it back.
+
+        It is for those who have links now, and for as long as they find it worthwhile: no more than a hint."""
 
     def confirm(self, node: str, uid: bytes, via: Link | None = None) -> None:
         """Gathered over the turn.  `via`: the link that the frame came on; another is used if it is down."""
@@ -106,6 +114,13 @@ class Component(Protocol):
         """True while it should get no more credit: the pool asks before it grants more."""
 
 
+class LogSink(Component, Protocol):
+    """A component that binds a name with `log`."""
+
+    def on_copy(self, frame: Route | Fanout) -> None:
+        """A router has handed on this frame.  Its payload may be bytes.  Nothing is to be confirmed."""
+
+
 class Port(Protocol):
     """What a router sees of an attached node: a TCP link's far end (link/server.py) or a component in this
     process (link/local.py).  `local` ports take frames as they are, others take bytes where there are some."""
@@ -155,3 +170,6 @@ class Switch(Protocol):
 
     def drain(self, port: Port) -> None:
         """The port's node is about to leave: its other ports are told with a DRAIN that names it."""
+
+    def redirect(self, port: Port, frame: Redirect) -> None:
+        """The port's node asks that frames for a name or address go straight to a node, or (0 s) no more."""

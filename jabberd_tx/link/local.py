@@ -15,8 +15,21 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from jabberd_tx.base.turn import Turn
-from jabberd_tx.link.frames import Bounce, Confirm, Drain, Fanout, Present, Route, Working
+from jabberd_tx.link.decoding import decode
+from jabberd_tx.link.frames import (
+    DEFAULT_ROUTE,
+    Bounce,
+    Confirm,
+    Copy,
+    Drain,
+    Fanout,
+    Present,
+    Redirect,
+    Route,
+    Working,
+)
 from jabberd_tx.link.interfaces import Component, Frame, Link, Switch
+from jabberd_tx.link.redirects import Redirects
 from jabberd_tx.xmpp.stanza import Stanza
 
 # What an inbox takes before the router answers 'busy'.  Its stanzas are held by their senders anyway.
@@ -37,14 +50,17 @@ WEIGHT = 1024
 class LocalLink:
     """The one link: straight into the router."""
 
-    __slots__ = ('_fanout', '_port', '_route', 'name', 'up')
+    __slots__ = ('_fanout', '_port', '_redirects', '_route', 'name', 'up')
 
     def __init__(self, switch: Switch, port: LocalLinks) -> None:
         self.name, self.up = switch.node, True
         self._port, self._route, self._fanout = port, switch.route, switch.fanout
+        self._redirects = port.redirects
 
     def route(self, frame: Route) -> None:
         if self.up:
+            if self._redirects.active:
+                frame = self._redirects.applied(frame)
             self._route(self._port, frame, None, WEIGHT)
 
     def fanout(self, frame: Fanout) -> None:
@@ -63,6 +79,7 @@ class LocalLinks:
         self.node, self.incarnation = node, token_bytes(16)
         self.generation = 0
         self.dropped = 0  # frames whose payload was no stanza
+        self.redirects = Redirects(node, turn.reactor.seconds)
         self._switch, self._turn, self._window = switch, turn, window
         self._component: Component
         self._calls: dict[type, Callable[[Any], None]] = {}
@@ -91,9 +108,11 @@ class LocalLinks:
         self._component = component
         self._calls = {
             Fanout: self._on_fanout,
-            Confirm: component.on_confirm,
+            Confirm: self._on_confirm,
             Working: component.on_working,
-            Bounce: lambda frame: component.on_bounce(frame, self._last_link),
+            Bounce: self._on_bounce,
+            Redirect: self.redirects.put,
+            Copy: self._on_copy,
             Present: self._on_present,
             Drain: lambda frame: component.on_drain(frame.node),
         }
@@ -134,6 +153,15 @@ class LocalLinks:
         """node -> incarnation of what serves a name.  Not to be changed."""
         return self._instances.get(name, {})
 
+    def reachable(self, name: str) -> bool:
+        """Whether somebody takes what is for a name: its instances, or the default route."""
+        return name in self._instances or DEFAULT_ROUTE in self._instances
+
+    def redirect(self, address: str, node: str, seconds: int) -> None:
+        """Ask that what is for a name or a bare JID goes straight to a node for so long; 0 takes it back."""
+        if self._link is not None:
+            self._switch.redirect(self, Redirect(address, node, seconds))
+
     def confirm(self, node: str, uid: bytes, via: Link | None = None) -> None:
         """Gathered over a delivery, or else over the turn."""
         gathered = self._confirms.get(node)
@@ -166,7 +194,7 @@ class LocalLinks:
     def send(self, frame: Frame, raw: bytes | None = None) -> None:
         """Put a frame in the inbox."""
         kind = type(frame)
-        if kind is Route or kind is Fanout:
+        if kind is Route or kind is Fanout or kind is Copy:
             self._owed += WEIGHT if raw is None else len(raw)
         self._inbox.append(frame)
         if not self._due:
@@ -248,6 +276,21 @@ class LocalLinks:
             frame = Fanout(*frame[:-1], stanza)
         self._component.on_fanout(frame, self._last_link)
 
+    def _on_confirm(self, frame: Confirm) -> None:
+        if self.redirects.active:
+            self.redirects.confirmed(frame.uids)
+        self._component.on_confirm(frame)
+
+    def _on_bounce(self, frame: Bounce) -> None:
+        if self.redirects.active:
+            frame = self.redirects.translated(frame)
+        self._component.on_bounce(frame, self._last_link)
+
+    def _on_copy(self, frame: Copy) -> None:
+        on_copy = getattr(self._component, 'on_copy', None)
+        if on_copy is not None:
+            on_copy(decode(frame.frame) if isinstance(frame.frame, bytes) else frame.frame)
+
     def _on_present(self, frame: Present) -> None:
         name, node, incarnation, up = frame
         there = self._instances.setdefault(name, {})
@@ -259,6 +302,9 @@ class LocalLinks:
         if not there:
             del self._instances[name]
         self._component.on_down(name, node, incarnation)
+        if name == node and self.redirects.active:
+            for bounce in self.redirects.node_lost(node):
+                self._component.on_bounce(bounce, self._last_link)
 
     def _unpack(self, frame: Route | Fanout) -> Stanza | None:
         """The stanza in bytes from elsewhere.  None for anything else: counted, and confirmed, as a repeat

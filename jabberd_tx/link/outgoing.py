@@ -11,22 +11,25 @@ from twisted.logger import Logger
 
 from jabberd_tx.link.connection import LinkConnection
 from jabberd_tx.link.credit import CreditGrants
-from jabberd_tx.link.decoding import FrameError
+from jabberd_tx.link.decoding import FrameError, decode
 from jabberd_tx.link.frames import (
     Bind,
     Bounce,
     Bound,
     Confirm,
+    Copy,
     Credit,
     Drain,
     Fanout,
     Hello,
     Present,
+    Redirect,
     Route,
     Working,
     encode,
 )
 from jabberd_tx.link.interfaces import Component
+from jabberd_tx.link.redirects import Redirects
 from jabberd_tx.xmpp.stanza import Stanza
 
 # Confirmations are sent without waiting for more when there are so many for one node …
@@ -42,6 +45,7 @@ class Owner(Protocol):
     """What a link asks of its pool, and tells it."""
 
     node: str
+    redirects: Redirects
 
     def is_linked(self, router: str) -> bool:
         """Whether another link goes to that router."""
@@ -80,6 +84,7 @@ class RouterLink:
         self.on_lost = partial(lost, self)
         self.connection: LinkConnection
         self._pool, self._component, self._clock = pool, component, clock
+        self._redirects = pool.redirects
         self._longest = options.frame_limit + 4
         self._credit = CreditGrants(options.credit, self._send_credit, component.congested, clock)
         self._confirms: dict[str, Confirm] = {}
@@ -99,6 +104,8 @@ class RouterLink:
             Drain: self._take_news,
             Bound: self._take_bound,
             Credit: self._take_credit,
+            Redirect: self._take_redirect,
+            Copy: self._take_copy,
         }
 
     def __repr__(self) -> str:
@@ -109,6 +116,8 @@ class RouterLink:
     def route(self, frame: Route) -> None:
         """Send; ValueError for a frame that is longer than any link may take."""
         if self.up:
+            if self._redirects.active:
+                frame = self._redirects.applied(frame)
             data = encode(frame)
             if len(data) > self._longest:
                 raise ValueError(f'a ROUTE of {len(data)} bytes: link.frame_limit is too small for the stanzas allowed')
@@ -238,13 +247,26 @@ class RouterLink:
             return None
 
     def _take_confirm(self, frame: Confirm, raw: bytes) -> None:
+        if self._redirects.active:
+            self._redirects.confirmed(frame.uids)
         self._component.on_confirm(frame)
 
     def _take_working(self, frame: Working, raw: bytes) -> None:
         self._component.on_working(frame)
 
     def _take_bounce(self, frame: Bounce, raw: bytes) -> None:
+        if self._redirects.active:
+            frame = self._redirects.translated(frame)
         self._component.on_bounce(frame, self)
+
+    def _take_redirect(self, frame: Redirect, raw: bytes) -> None:
+        self._redirects.put(frame)
+
+    def _take_copy(self, frame: Copy, raw: bytes) -> None:
+        self._credit.take(len(raw))
+        on_copy = getattr(self._component, 'on_copy', None)
+        if on_copy is not None:
+            on_copy(decode(frame.frame) if isinstance(frame.frame, bytes) else frame.frame)
 
     def _take_news(self, frame: Present | Drain, raw: bytes) -> None:
         news = self._news

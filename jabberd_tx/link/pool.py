@@ -20,11 +20,12 @@ from jabberd_tx.base.options import ConfigError
 from jabberd_tx.base.turn import Turn
 from jabberd_tx.link.connection import WAITING
 from jabberd_tx.link.directory import Address, Directory, StaticDirectory, parse_address
-from jabberd_tx.link.frames import Bounce, Drain, Present, Route, Unbind, Working, encode
+from jabberd_tx.link.frames import DEFAULT_ROUTE, Bounce, Drain, Present, Redirect, Route, Unbind, Working, encode
 from jabberd_tx.link.instances import Change, InstanceTable
 from jabberd_tx.link.interfaces import Component, Link
 from jabberd_tx.link.known_router import KnownRouter
 from jabberd_tx.link.outgoing import RouterLink
+from jabberd_tx.link.redirects import Redirects
 from jabberd_tx.link.security import check_secret, connecting_tls
 
 # Keys whose link is remembered.
@@ -63,6 +64,7 @@ class Pool:
         self._picks: dict[str, RouterLink] = {}
         self._bound: dict[str, dict[str, object]] = {}
         self._table = InstanceTable()
+        self.redirects = Redirects(node, reactor.seconds)
         self._judgements: dict[RouterLink, IDelayedCall] = {}
         self._drained: dict[str, bytes | None] = {}
         self._drains = self._stopped = False
@@ -154,6 +156,15 @@ class Pool:
     def instances(self, name: str) -> dict[str, bytes]:
         """node -> incarnation of what serves a name."""
         return self._table.of_name(name)
+
+    def reachable(self, name: str) -> bool:
+        """Whether somebody takes what is for a name: its instances, or the default route."""
+        return bool(self._table.of_name(name) or self._table.of_name(DEFAULT_ROUTE))
+
+    def redirect(self, address: str, node: str, seconds: int) -> None:
+        """Ask that what is for a name or a bare JID goes straight to a node for so long; 0 takes it back."""
+        for link in self._open_links():
+            link.connection.send(encode(Redirect(address, node, seconds)))
 
     def confirm(self, node: str, uid: bytes, via: Link | None = None) -> None:
         """Gathered (link.confirm_delay).  Without a link it is lost: the repeat that follows is confirmed again."""
@@ -274,7 +285,14 @@ class Pool:
         for up, name, node, incarnation in changes:
             if name == node:
                 self._drained.pop(node, None)
+                if not up and self.redirects.active:
+                    self._bounce_redirected(node)
             self._call(self._component.on_up if up else self._component.on_down, name, node, incarnation)
+
+    def _bounce_redirected(self, node: str) -> None:
+        link = self.pick(node)
+        for bounce in self.redirects.node_lost(node) if link is not None else ():
+            self._call(self._component.on_bounce, bounce, link)
 
     def _call(self, call: Callable[..., None], *arguments: object) -> None:
         try:

@@ -17,6 +17,7 @@ from jabberd_tx.link.frames import (
     Fanout,
     Hello,
     Present,
+    Redirect,
     Route,
     Unbind,
     Working,
@@ -47,6 +48,7 @@ class ComponentPort:
             Unbind: self._take_unbind,
             Credit: self._take_credit,
             Drain: self._take_drain,
+            Redirect: self._take_redirect,
         }
         self.connection: LinkConnection
 
@@ -122,3 +124,6 @@ class ComponentPort:
         if frame.node != self.node:
             self._refuse(frame.node)
         self._switch.drain(self)
+
+    def _take_redirect(self, frame: Redirect, raw: bytes) -> None:
+        self._switch.redirect(self, frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import DeferredList, maybeDeferred
@@ -43,8 +44,9 @@ class LinkServer(Factory):
         turn: Turn,
         host: str,
         metrics: Metrics | None = None,
+        secret_of: Callable[[str], str] | None = None,
     ) -> None:
-        """`host`: the address to listen on; ConfigError as for `listen`."""
+        """`host`: the address to listen on; secret_of: see `listen`; ConfigError as for that."""
         check_secret(options)
         self.switch, self.node, self.incarnation, self.turn = switch, node, incarnation, turn
         self.ports: set[ComponentPort] = set()
@@ -54,6 +56,7 @@ class LinkServer(Factory):
             metrics.gauge('jabberd_link_waiting_bytes', WAITING, self._count_waiting)
         self.listener: IListeningPort
         self._options, self._reactor, self._host = options, reactor, host
+        self._secret_of = secret_of
         self.read_tls()
         self._all: set[ComponentPort] = set()  # attached, proving themselves, or closing
         self._proving: set[ComponentPort] = set()
@@ -65,7 +68,8 @@ class LinkServer(Factory):
             self._refuse('too many links that have not proved themselves', addr)
             return None
         port = ComponentPort(self)
-        handshake = Handshake(False, self._options.secret, self.node, self.incarnation)
+        secret = self._secret_of or self._options.secret
+        handshake = Handshake(False, secret, self.node, self.incarnation)
         port.connection = LinkConnection(port, handshake, self._options, self._reactor, self.turn, self._tls)
         self._proving.add(port)
         self._all.add(port)
@@ -124,11 +128,13 @@ def listen(
     reactor: Any,
     turn: Turn,
     metrics: Metrics | None = None,
+    secret_of: Callable[[str], str] | None = None,
 ) -> LinkServer:
     """Take links on a TCP port (0: any free one; `.listener.getHost().port` tells) for a router.
 
+    secret_of   what the node of that name has to know; without it all know options.secret
     ConfigError when there is no secret, or no TLS on an address beyond this machine; CannotListenError.
     """
-    server = LinkServer(switch, node, incarnation, options, reactor, turn, host, metrics)
+    server = LinkServer(switch, node, incarnation, options, reactor, turn, host, metrics, secret_of)
     server.listener = listen_tcp(reactor, turn, port, server, interface=host)
     return server

@@ -95,6 +95,7 @@ SHAPES: dict[int, tuple[Any, tuple[Field, ...]]] = {
     frames.DRAIN: (frames.Drain, (NAME,)),
     frames.ERROR: (frames.Error, (NAME, TEXT)),
     frames.PONG: (frames.Pong, (COUNT,)),
+    frames.COPY: (frames.Copy, (PAYLOAD,)),
 }
 
 

@@ -10,6 +10,7 @@ from jabberd_tx.routing.policies import found
 # Outcomes of BOUND (docs/routing.md).
 OK, CONFLICT, NOT_SUPPORTED = 'ok', 'conflict', 'not-supported'
 BAD_NAME, BAD_OPTION, TOO_MANY = 'bad-name', 'bad-option', 'too-many-names'
+NOT_ALLOWED = 'not-allowed'
 
 KEYS = ('bare', 'full')
 MOST_WEIGHT = 1000.0

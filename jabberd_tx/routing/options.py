@@ -37,6 +37,8 @@ OPTIONS = Section(
     'The router: takes in links and hands frames on.',
     Option('listen', str, '127.0.0.1:5347', 'Where links come in, host:port.', low=1),
     Option('policy', str, 'to', f'For names whose instances ask for none: {_NAMES}, or that of a plugin.', low=1),
+    Option('default', str, '', 'The name whose instances get what is for names that nobody serves. Empty: that of '
+           'those who ask for it when they bind a name.', high=1023, reload=True),
     Option('names_limit', int, 1000, 'Names that one node may bind.', low=1, high=1_000_000),
     Option(
         'credit_limit', int, 67108864, 'What one node may let come to it before it has taken anything in.',

@@ -16,138 +16,65 @@ from jabberd_tx.base.metrics import Metrics
 from jabberd_tx.base.turn import Turn
 from jabberd_tx.link.frames import (
     BUSY,
+    DENIED,
+    EVERY_INSTANCE,
     NO_LINK,
     Bounce,
     Confirm,
-    Drain,
     Fanout,
-    Present,
     Route,
     Working,
     encode,
 )
 from jabberd_tx.link.interfaces import Port
-from jabberd_tx.routing.asked import BAD_NAME, CONFLICT, OK, TOO_MANY, Refused, read_options
+from jabberd_tx.routing.access import AccessRules
+from jabberd_tx.routing.filters import ALLOW, DENY, FilterRules
 from jabberd_tx.routing.lanes import BrokenLanes
-from jabberd_tx.routing.table import NameTable
-
-MOST_NAME_BYTES = 1023
+from jabberd_tx.routing.register import Attached, Register
 
 
-class Attached:
-    """A node that is attached, and the credit that it has granted."""
-
-    __slots__ = ('credit', 'draining', 'local', 'names', 'port', 'send')
-
-    def __init__(self, port: Port) -> None:
-        self.port, self.send, self.local = port, port.send, port.local
-        self.credit = 0
-        self.names: set[str] = set()
-        self.draining = False
-
-    def present(self, name: str, up: bool) -> Present:
-        return Present(name, self.port.node, self.port.incarnation, up)
-
-
-class Router:
+class Router(Register):
     """A Switch (link/interfaces.py) for ports of both kinds, TCP and local."""
 
     log = Logger()
 
     def __init__(
-        self, node: str, clock: IReactorTime, turn: Turn, options: Any, metrics: Metrics, routes: Sequence[Any] = ()
+        self,
+        node: str,
+        clock: IReactorTime,
+        turn: Turn,
+        options: Any,
+        metrics: Metrics,
+        routes: Sequence[Any] = (),
+        aliases: Sequence[Any] = (),
+        access: AccessRules | None = None,
     ) -> None:
-        """options: the values of OPTIONS, routes: of ROUTES (routing/options.py)."""
-        self.node, self.turn = node, turn
-        self._clock, self._options = clock, options
-        self._nodes: dict[str, Attached] = {}
-        self._names = NameTable(clock, options.policy, routes)
+        """options: the values of OPTIONS, routes: of ROUTES (routing/options.py), aliases: of ALIASES."""
+        super().__init__(node, clock, options, metrics, routes, aliases, access, self._look)
+        self.turn = turn
         self._watched = self._names.watched
         self._watching = self._watched.frames  # empty, as a rule
         self._lanes = BrokenLanes()
-        self._broken = self._lanes.lanes  # empty, as a rule
+        self._filters = FilterRules()
+        # Whether a frame needs more than to be handed on: of the next two the stanza path looks at one.
+        self._watchful = False  # broken lanes, filters or sinks
+        self._looks_in = False  # filters or sinks
         self._frames = metrics.counters(
             'jabberd_router_frames', 'Frames handed on.', 'kind', ('route', 'fanout', 'other')
         )
         self._bounces = metrics.counters(
-            'jabberd_router_bounces', 'Frames sent back.', 'reason', ('no-link', 'busy', 'hops')
+            'jabberd_router_bounces', 'Frames sent back.', 'reason', ('no-link', 'busy', 'hops', 'denied')
         )
         self._dropped = metrics.counters(
             'jabberd_router_dropped', 'CONFIRM, WORKING and BOUNCE for a node that was not there.'
         )
-        metrics.gauge('jabberd_router_nodes', 'Nodes attached.', lambda: len(self._nodes))
-        metrics.gauge('jabberd_router_names', 'Names that somebody serves.', lambda: len(self._names))
 
-    # ---- who is there
+    # ---- configuration that changes
 
-    def attach(self, port: Port) -> None:
-        """The node has proved itself.  Another port of the same node is ended: whoever comes last is it."""
-        if port.node in self._names or port.node == self.node:
-            port.end('conflict', f'{port.node} is the name of somebody else')
-            return
-        older = self._nodes.get(port.node)
-        if older is not None:
-            self.detach(older.port)
-            older.port.end('conflict', f'{port.node} has attached again')
-        place = self._nodes[port.node] = Attached(port)
-        self._introduce(place)
-        self._tell(place.present(port.node, True))
-
-    def detach(self, port: Port) -> None:
-        """The node's link is gone; names that it served go to others."""
-        place = self._nodes.get(port.node)
-        if place is None or place.port is not port:
-            return
-        del self._nodes[port.node]
-        for name in sorted(place.names):
-            self._names.unbind(name, port.node)
-            self._tell(place.present(name, False))
-        self._names.forget(port.node)
-        self._tell(place.present(port.node, False))
-
-    def bind(self, port: Port, name: str, options: dict[str, object]) -> str:
-        """The outcome for BOUND: 'ok', or why not (docs/routing.md lists them)."""
-        place = self._place_of(port)
-        if place is None:
-            return CONFLICT
-        if not 0 < len(name.encode()) <= MOST_NAME_BYTES:
-            return BAD_NAME
-        if name in self._nodes:
-            return OK if name == port.node else CONFLICT
-        if len(place.names) >= self._options.names_limit and name not in place.names:
-            return TOO_MANY
-        try:
-            news = self._names.bind(name, port.node, read_options(options))
-        except Refused as refused:
-            self.log.warn('{node} may not serve {name}: {why}', node=port.node, name=name, why=str(refused))
-            return str(refused)
-        if news:
-            place.names.add(name)
-            self._tell(place.present(name, True))
-        return OK
-
-    def unbind(self, port: Port, name: str) -> None:
-        """The node serves the name no more."""
-        place = self._place_of(port)
-        if place is not None and name in place.names:
-            place.names.remove(name)
-            self._names.unbind(name, port.node)
-            self._tell(place.present(name, False))
-
-    def drain(self, port: Port) -> None:
-        """The node is about to leave: names go to others as far as there are any, and everybody is told."""
-        place = self._place_of(port)
-        if place is None or place.draining:
-            return
-        place.draining = True
-        self._names.drain(port.node)
-        for other in list(self._nodes.values()):
-            if other is not place:
-                other.send(Drain(port.node))
-
-    def leave(self) -> None:
-        """This router itself is about to leave: tell all nodes to choose other routers for new work."""
-        self._tell(Drain(self.node))
+    def filter_by(self, filters: FilterRules) -> None:
+        """Other filter rules, from the next frame on."""
+        self._filters = filters
+        self._look()
 
     @property
     def handed_on(self) -> int:
@@ -159,20 +86,93 @@ class Router:
 
     def route(self, port: Port, frame: Route, raw: bytes | None, size: int) -> None:
         """Hand it to the node, or to one that serves the name."""
+        if self._watchful or not frame.hops:
+            self._route_carefully(port, frame, raw, size)
+            return
         place = self._nodes.get(frame.dest)
         if place is None:
-            node = self._names.pick(frame)
+            node = self._names.pick(frame) or self._pick_otherwise(port, frame)
             if node is None:
-                self._bounces.no_link += 1
-                self._send_back(port, frame, NO_LINK)
+                self._route_nowhere(port, frame, raw, size)
                 return
             place = self._nodes[node]
         if place.credit <= 0:
             self._bounces.busy += 1
             self._send_back(port, frame, BUSY)
             return
-        if (self._broken or not frame.hops) and not self._may_pass(port, frame):
+        if raw is None and not place.local:
+            raw = encode(frame)
+            size = len(raw)
+        place.credit -= size
+        self._frames.route += 1
+        place.send(frame, raw)
+
+    def _route_carefully(self, port: Port, frame: Route, raw: bytes | None, size: int) -> None:
+        """The same, with all that may be in the way, and with copies."""
+        rule = self._filters.judge(frame) if self._filters else None
+        place = None
+        if rule is not None and rule.action != ALLOW:
+            if rule.action == DENY:
+                self._bounces.denied += 1
+                self._bounce(port, frame, DENIED, rule.condition)
+                return
+            place = self._redirected(port, frame, rule.target)
+        place = place or self._nodes.get(frame.dest)
+        if place is None:
+            node = self._names.pick(frame) or self._pick_otherwise(port, frame)
+            if node is None:
+                self._route_nowhere(port, frame, raw, size)
+                return
+            place = self._nodes[node]
+        if place.credit <= 0:
+            self._bounces.busy += 1
+            self._send_back(port, frame, BUSY)
+        elif self._may_pass(port, frame):
+            self._hand_on(place, frame, raw, size)
+            if self._sinks:
+                self._sinks.copy(frame, raw, size)
+
+    def _redirected(self, port: Port, frame: Route, target: str) -> Attached | None:
+        """By a filter rule: an instance of the target.  None when the frame comes from one, or there is none."""
+        place = self._nodes.get(port.node)
+        if place is None or target == port.node or target in place.names:
+            return None
+        node = target if target in self._nodes else self._names.pick(frame._replace(dest=target))
+        return None if node is None else self._nodes[node]
+
+    def _pick_otherwise(self, port: Port, frame: Route) -> str | None:
+        """The node for a name that nobody serves: by its alias, or the default route.  What comes from an instance of
+        that does not go back there."""
+        others, dest = self._others, frame.dest
+        if dest.endswith(EVERY_INSTANCE):
+            return None
+        target = others.alias_of(dest)
+        node = None
+        if target is not None:
+            node = target if target in self._nodes else self._names.pick(frame._replace(dest=target))
+        if node is None and others.default and others.default not in self._nodes[port.node].names:
+            node = self._names.pick(frame._replace(dest=others.default))
+        return node
+
+    def _route_nowhere(self, port: Port, frame: Route, raw: bytes | None, size: int) -> None:
+        """To nobody; or, where that is asked for, to all instances of a name that have credit."""
+        dest = frame.dest
+        served = self._names.get(dest.removesuffix(EVERY_INSTANCE)) if dest.endswith(EVERY_INSTANCE) else None
+        if served is None:
+            self._bounces.no_link += 1
+            self._send_back(port, frame, NO_LINK)
             return
+        able = [place for node in list(served.nodes) if (place := self._nodes[node]).credit > 0]
+        if not able:
+            self._bounces.busy += 1
+            self._send_back(port, frame, BUSY)
+        elif self._may_pass(port, frame):
+            for place in able:
+                self._hand_on(place, frame, raw, size)
+            if self._sinks:
+                self._sinks.copy(frame, raw, size)
+
+    def _hand_on(self, place: Attached, frame: Route | Fanout, raw: bytes | None, size: int) -> None:
         if raw is None and not place.local:
             raw = encode(frame)
             size = len(raw)
@@ -182,6 +182,16 @@ class Router:
 
     def fanout(self, port: Port, frame: Fanout, raw: bytes | None, size: int) -> None:
         """Hand it to the node."""
+        if self._looks_in:
+            passed, rule = self._filters.judge_targets(frame) if self._filters else (frame.targets, None)
+            if not passed and rule is not None:
+                self._bounces.denied += 1
+                port.send(Bounce(frame.source, '', DENIED, frame.dest, None, 0, frame.uid, rule.condition))
+                return
+            if len(passed) < len(frame.targets):
+                frame = frame._replace(targets=passed)
+                raw = encode(frame)
+                size = len(raw)
         place = self._nodes.get(frame.dest)
         if place is None or place.credit <= 0:
             if place is None:
@@ -197,6 +207,8 @@ class Router:
         place.credit -= size
         self._frames.fanout += 1
         place.send(frame, raw)
+        if self._looks_in and self._sinks:
+            self._sinks.copy(frame, raw, size)
 
     def pass_on(self, port: Port, frame: Confirm | Working | Bounce, raw: bytes | None) -> None:
         """Hand it to the node, whatever its credit."""
@@ -217,18 +229,15 @@ class Router:
 
     # ---- inside
 
-    def _place_of(self, port: Port) -> Attached | None:
-        """The port's place, unless another port has taken it."""
-        place = self._nodes.get(port.node)
-        return place if place is not None and place.port is port else None
-
     def _may_pass(self, port: Port, frame: Route) -> bool:
         """Whether it has hops left and overtakes nothing; otherwise it goes back."""
         if not frame.hops:
             self._bounces.hops += 1
             self._bounce(port, frame, NO_LINK, 'hops')
             return False
-        if self._lanes.blocks(frame, self._clock.seconds()):
+        blocked = self._lanes.blocks(frame, self._clock.seconds())
+        self._look()
+        if blocked:
             # Not noted as broken anew: a lane is let go of in the end though its first never comes again.
             self._bounces.busy += 1
             self._bounce(port, frame, BUSY)
@@ -237,6 +246,7 @@ class Router:
 
     def _send_back(self, port: Port, frame: Route, reason: str) -> None:
         self._lanes.bounced(frame, self._clock.seconds())
+        self._watchful = True
         self._bounce(port, frame, reason)
 
     def _bounce(self, port: Port, frame: Route, reason: str, detail: str = '') -> None:
@@ -244,17 +254,7 @@ class Router:
             self._watched.returned(frame)
         port.send(Bounce(frame.source, '', reason, frame.dest, frame.key, frame.epoch, frame.uid, detail))
 
-    def _introduce(self, newcomer: Attached) -> None:
-        """Tell a new port who is there already."""
-        others = [place for place in self._nodes.values() if place is not newcomer]
-        for place in others:
-            newcomer.send(place.present(place.port.node, True))
-            for name in sorted(place.names):
-                newcomer.send(place.present(name, True))
-        for place in others:
-            if place.draining:
-                newcomer.send(Drain(place.port.node))
-
-    def _tell(self, frame: Present | Drain) -> None:
-        for place in list(self._nodes.values()):
-            place.send(frame)
+    def _look(self) -> None:
+        """What frames have to be looked at for."""
+        self._looks_in = bool(self._filters or self._sinks)
+        self._watchful = self._looks_in or bool(self._lanes.lanes)

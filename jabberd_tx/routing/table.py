@@ -136,6 +136,10 @@ class NameTable:
     def __contains__(self, name: str) -> bool:
         return name in self._names
 
+    def get(self, name: str) -> ServedName | None:
+        """The name, if somebody serves it."""
+        return self._names.get(name)
+
     def items(self) -> list[tuple[str, ServedName]]:
         """Every name that somebody serves."""
         return list(self._names.items())

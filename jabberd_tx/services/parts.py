@@ -25,6 +25,9 @@ from jabberd_tx.link import options as link_options
 from jabberd_tx.link.local import LocalLinks
 from jabberd_tx.link.pool import Pool
 from jabberd_tx.routing import options as routing_options
+from jabberd_tx.routing.access import ACCESS, AccessRules
+from jabberd_tx.routing.filters import FILTERS, FilterRules
+from jabberd_tx.routing.other_names import ALIASES
 from jabberd_tx.routing.router import Router
 from jabberd_tx.services.server import Server
 from jabberd_tx.storage.operations import Storage
@@ -65,15 +68,32 @@ async def open_storage(process: Server, more_modules: Sequence[type[Module]] = (
 
 
 def make_router(process: Server) -> Router:
-    """The router itself; what listens for links is services/router.py's."""
-    return Router(
+    """The router itself, whose rules follow a reload; what listens for links is services/router.py's."""
+    options, aliases = process.section(routing_options.OPTIONS), process.section(ALIASES)
+    filters, access = process.section(FILTERS), process.section(ACCESS)
+    router = Router(
         process.name_of('router'),
         process.reactor,
         process.turn,
-        process.section(routing_options.OPTIONS),
+        options,
         process.metrics,
         process.section(routing_options.ROUTES),
+        aliases,
+        AccessRules(access),
     )
+    router.filter_by(FilterRules(filters))
+
+    def rename() -> None:
+        router.rename(options.default, aliases)
+
+    def set_access() -> None:
+        router.access = AccessRules(access)
+
+    process.reload.on_change(FILTERS, lambda changes: router.filter_by(FilterRules(filters)))
+    process.reload.on_change(ACCESS, lambda changes: set_access())
+    process.reload.on_change(ALIASES, lambda changes: rename())
+    process.reload.on_change(routing_options.OPTIONS, lambda changes: rename())
+    return router
 
 
 def local_links(process: Server, component: str, router: Router) -> LocalLinks:

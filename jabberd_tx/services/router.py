@@ -42,6 +42,7 @@ async def assemble(process: Server) -> None:
         process.reactor,
         process.turn,
         process.metrics,
+        lambda node: router.access.secret_of(node, options.secret),
     )
     process.reload.on_change(link_options.OPTIONS, lambda changes: server.read_tls())
     if options.tls_certificate:

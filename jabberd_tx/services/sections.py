@@ -13,6 +13,7 @@ from jabberd_tx.components.sm.module import Module
 from jabberd_tx.control import http
 from jabberd_tx.control import options as admin
 from jabberd_tx.link import options as link
+from jabberd_tx.routing import access, filters, other_names
 from jabberd_tx.routing import options as routing
 from jabberd_tx.storage.sql import sqlite
 
@@ -30,6 +31,9 @@ def all_sections(more_modules: Sequence[type[Module]] = ()) -> list[Section]:
         sqlite.OPTIONS,
         routing.OPTIONS,
         routing.ROUTES,
+        other_names.ALIASES,
+        filters.FILTERS,
+        access.ACCESS,
         link.OPTIONS,
         http.OPTIONS,
         admin.OPTIONS,

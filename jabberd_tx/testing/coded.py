@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jabberd_tx.link.decoding import decode
-from jabberd_tx.link.frames import Bounce, Confirm, Fanout, Route, Working, encode
+from jabberd_tx.link.frames import Bounce, Confirm, Fanout, Redirect, Route, Working, encode
 from jabberd_tx.link.interfaces import Frame, Port, Switch
 
 
@@ -63,3 +63,6 @@ class CodedSwitch:
 
     def drain(self, port: Port) -> None:
         self._switch.drain(self._ports[port.node])
+
+    def redirect(self, port: Port, frame: Redirect) -> None:
+        self._switch.redirect(self._ports[port.node], coded(frame)[0])  # type: ignore[arg-type]
