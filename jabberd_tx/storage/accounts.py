@@ -70,6 +70,17 @@ def change(run: Run, owner: str, verifiers: Credentials) -> bool:
     return bool(run(UPDATE, who=owner, new_verifiers=_packed(verifiers))[0][0])
 
 
+@write('account.extend', invalidates=('credentials',))
+def extend(run: Run, owner: str, known: Credentials, more: Credentials) -> bool:
+    """Add verifiers of the same password for further mechanisms; what clients got for it stands.
+
+    False, and nothing is changed: the verifiers are not those that are `known` any more, or there is no account.
+    """
+    if credentials.body(run, owner) != known:
+        return False
+    return bool(run(UPDATE, who=owner, new_verifiers=_packed({**more, **known}))[0][0])
+
+
 @write('account.put', invalidates=('credentials',))
 def put(run: Run, owner: str, verifiers: Credentials) -> bool:
     """Make an account, or change the one there is; True: it is new."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet.defer import DeferredList, gatherResults
 
-from jabberd_tx.storage import accounts, offline, rosters
+from jabberd_tx.storage import accounts, fast_tokens, offline, rosters
 from jabberd_tx.storage.offline import FULL, REPEAT, STORED, Stored
 from jabberd_tx.storage.operations import Storage, StorageError
 from jabberd_tx.storage.roster_versions import MOST_REMOVED
@@ -82,6 +82,19 @@ class StorageConformance(ProfileConformance, TokenConformance, InviteConformance
         self.assertIs(await self.run_(accounts.change, JULIET, credentials_of(b'd')), True)
         self.assertIs(await self.run_(accounts.change, JULIET, credentials_of(b'd')), True)
         self.assertEqual(await self.run_(accounts.credentials, JULIET), credentials_of(b'd'))
+
+    async def test_an_account_is_extended_while_it_is_as_it_was(self) -> None:
+        """By verifiers of further mechanisms: those that it has stay, as do its tokens."""
+        had, more = credentials_of(b'j'), {'SCRAM-SHA-256': credentials_of(b'k')['SCRAM-SHA-1']}
+        self.assertIs(await self.run_(accounts.extend, JULIET, had, more), False)
+        await self.run_(accounts.put, JULIET, had)
+        await self.run_(fast_tokens.give, JULIET, 'phone', 'HT-SHA-256-NONE', b'1', 100.0, 1.0)
+        self.assertIs(await self.run_(accounts.extend, JULIET, credentials_of(b'x'), more), False)
+        self.assertEqual(await self.run_(accounts.credentials, JULIET), had)
+        self.assertIs(await self.run_(accounts.extend, JULIET, had, {**more, **credentials_of(b'y')}), True)
+        self.assertEqual(await self.run_(accounts.credentials, JULIET), {**had, **more})
+        self.assertIs(await self.run_(accounts.extend, JULIET, had, more), False)
+        self.assertEqual(len(await self.run_(fast_tokens.of_client, JULIET, 'phone')), 1)
 
     async def test_page_goes_through_one_domain_in_order(self) -> None:
         """Page by page, nobody twice, nobody of another domain."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -64,7 +64,7 @@ class PasswordChecks:
 
 
 class Authentication:
-    """What all logins of a service share."""
+    """What all logins of a service share.  decoy_key: what is told of names that have no account is made with it."""
 
     log = Logger()
 
@@ -72,11 +72,13 @@ class Authentication:
         self._storage, self._failures, self._options = storage, failures, options
         self._passwords = PasswordChecks(reactor, options.password_threads, options.password_queue)
         secret = options.decoy_secret.encode() or secrets.token_bytes(32)
-        self._decoy_key = hmac.digest(secret, b'jabberd-tx decoy salt', 'sha256')
+        self.decoy_key = hmac.digest(secret, b'jabberd-tx decoy salt', 'sha256')
 
-    def offered(self, secure: bool, plain: bool, bindings: Mapping[str, bytes], domain: str) -> tuple[str, ...]:
-        """Mechanisms of a stream, best first; `plain`: PLAIN also without TLS."""
-        names = offered(secure, plain, tuple(bindings), HASHES)
+    def offered(
+        self, secure: bool, plain: bool, bindings: Mapping[str, bytes], domain: str, known: Collection[str] = HASHES
+    ) -> tuple[str, ...]:
+        """Mechanisms of a stream, best first; `plain`: PLAIN also without TLS; `known`: SCRAM with these hashes."""
+        names = offered(secure, plain, tuple(bindings), known)
         if domain in self._options.anonymous_domains:
             names.append(ANONYMOUS)
         return tuple(names)
@@ -112,7 +114,7 @@ class Authentication:
         account = account_of(exchange.first(message), domain)
         async with self._failures.attempt(address, account.bare if account is not None else ''):
             credentials = await self._credentials(account)
-            proof = await ask(exchange.challenge(credentials, self._decoy_key, domain=domain, offer=offer))
+            proof = await ask(exchange.challenge(credentials, self.decoy_key, domain=domain, offer=offer))
             data = exchange.final(proof)
         assert account is not None  # final refuses names that have no account
         check_authzid(exchange.authzid, account.bare)

@@ -33,7 +33,9 @@ class Exchange:
         self._login, self._conn, self._request = login, conn, request
         self._mechanism = request.attrs.get('mechanism', '')
         self._task: Deferred[Any] | None = None
-        self._answer: Deferred[bytes] | None = None  # where what the client says next goes
+        self._answer: Deferred[Any] | None = None  # where what the client says next goes
+        self._expected = ''  # which element that is
+        self._read: Callable[[Nonza], Any] = self._decoded  # and what it says
 
     def begin(self) -> None:
         """Read the request, and go on from there."""
@@ -67,12 +69,16 @@ class Exchange:
 
     def ask(self, challenge: bytes) -> Deferred[bytes]:
         """Send a challenge; the response, or SaslFailure."""
-        return self._wait_after(self.challenge(challenge))
+        return self._wait_for('response', self._decoded, self.challenge(challenge))
 
-    def _wait_after(self, element: bytes) -> Deferred[bytes]:
+    def _decoded(self, event: Nonza) -> bytes:
+        return self.decode(event.text)
+
+    def _wait_for(self, name: str, read: Callable[[Nonza], Any], element: bytes) -> Deferred[Any]:
+        """Send something; what is read from the element of that name, or SaslFailure."""
         self._conn.write(element)
-        answer: Deferred[bytes] = Deferred()
-        self._answer = answer
+        answer: Deferred[Any] = Deferred()
+        self._answer, self._expected, self._read = answer, name, read
         self._conn.proceed()
         return answer
 
@@ -81,10 +87,11 @@ class Exchange:
         if event.ns == self.ns == ns.SASL and event.name == 'auth':
             self._give_way(event)
             return
-        if event.ns == self.ns and event.name == 'response':
-            answered = self._answer_with(lambda: self.decode(event.text))
-        else:
-            answered = event.ns == self.ns and event.name == 'abort' and self._answer_with(_aborted)
+        answered = False
+        if event.ns == self.ns and event.name == 'abort':
+            answered = self._answer_with(_aborted, event)
+        elif event.ns == self.ns and event.name == self._expected:
+            answered = self._answer_with(self._read, event)
         if not answered:
             self._login.fail('not-authorized', 'not expected here')
 
@@ -94,13 +101,13 @@ class Exchange:
         self._login.failed(self._mechanism, SaslFailure('aborted', 'another attempt takes its place'), b'')
         self._login.take(event)
 
-    def _answer_with(self, read: Callable[[], bytes]) -> bool:
+    def _answer_with(self, read: Callable[[Nonza], Any], event: Nonza) -> bool:
         answer, self._answer = self._answer, None
         if answer is None:
             return False
         self._conn.hold()
         try:
-            data = read()
+            data = read(event)
         except SaslFailure as failure:
             answer.errback(failure)
         else:
@@ -108,5 +115,5 @@ class Exchange:
         return True
 
 
-def _aborted() -> bytes:
+def _aborted(event: Nonza) -> bytes:
     raise SaslFailure('aborted')

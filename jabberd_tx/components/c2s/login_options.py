@@ -27,6 +27,13 @@ LOGIN = (
         path=True,
     ),
     Option(
+        'upgrades',
+        bool,
+        True,
+        'With sasl2, clients of accounts without verifiers for stronger mechanisms may add them (XEP-0480).',
+        reload=True,
+    ),
+    Option(
         'registration',
         str,
         'closed',

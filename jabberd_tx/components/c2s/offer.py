@@ -10,7 +10,7 @@ from jabberd_tx.components.c2s.client_state import FEATURE as CLIENT_STATE
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.acks import FEATURE as ACKS
 from jabberd_tx.xmpp.parser import Limits
-from jabberd_tx.xmpp.payloads import fast, sasl2
+from jabberd_tx.xmpp.payloads import fast, sasl2, sasl_upgrade
 from jabberd_tx.xmpp.payloads.caps import feature
 from jabberd_tx.xmpp.payloads.register import FEATURE, TOKEN_FEATURE
 from jabberd_tx.xmpp.payloads.stream_limits import limits
@@ -42,7 +42,7 @@ class Offer:
         is a key for XEP-0484; `caps`: those of the offer before this one."""
         self.carbons = carbons
         self.caps = caps if caps is not None else {}
-        self._known: dict[tuple[str, tuple[str, ...], tuple[str, ...]], bytes] = {}
+        self._known: dict[tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]], bytes] = {}
         self._before = self._after = b''
         if options.stream_limits:
             self._before = limits(early.stanza_bytes)
@@ -58,16 +58,21 @@ class Offer:
         caps = self.caps.get(domain)
         return self._after + feature(caps) if caps else self._after
 
-    def before_login(self, starttls: str, mechanisms: tuple[str, ...], bindings: tuple[str, ...]) -> bytes:
-        """The features of a stream on which nobody has logged in; arguments as of features.before_login."""
-        key = starttls, mechanisms, bindings
+    def before_login(
+        self, starttls: str, mechanisms: tuple[str, ...], bindings: tuple[str, ...], upgrades: tuple[str, ...] = ()
+    ) -> bytes:
+        """The features of a stream on which nobody has logged in; arguments as of features.before_login.
+
+        upgrades  mechanisms that the account of whom the stream is from could have as well (XEP-0480)
+        """
+        key = starttls, mechanisms, bindings, upgrades
         known = self._known.get(key)
         if known is None:
             more = self._before + (self._registration if 'PLAIN' in mechanisms else b'')
             if mechanisms and self._inline is not None:
                 with_tokens = self.token_mechanisms(mechanisms, bindings)
                 inline = self._inline + (fast.feature(with_tokens) if with_tokens else b'')
-                more = sasl2.feature(mechanisms, inline) + more
+                more = sasl2.feature(mechanisms, inline, sasl_upgrade.feature(upgrades)) + more
             known = features.before_login(starttls, mechanisms, bindings, more)
             if len(self._known) < MOST:
                 self._known[key] = known

@@ -1,8 +1,9 @@
 """Logging in with the Extensible SASL Profile (XEP-0388), a resource and more in the same round trip (XEP-0386).
 
 One exchange is one coroutine: the mechanism's challenges and responses; then, the client having proved who it is, the
-stream that it wants back (XEP-0198) or the session that it wants; then <success/> with all answers, and the features
-of what the stream is now.  A client that can not get a session is not logged in: its stream is as it was.
+tasks that it does (XEP-0480), the stream that it wants back (XEP-0198) or the session that it wants; then <success/>
+with all answers, and the features of what the stream is now.  A client that can not get a session is not logged in:
+its stream is as it was.
 
 Without an archive (XEP-0313) messages that were stored offline are not cleared by a bind, as XEP-0386 §3.2 has it with
 one, but come as after any other.
@@ -28,7 +29,7 @@ from jabberd_tx.storage.fast_tokens import Token
 from jabberd_tx.xmpp import acks, ns
 from jabberd_tx.xmpp.events import Nonza
 from jabberd_tx.xmpp.jid import InvalidJid, Jid, prepare_resource
-from jabberd_tx.xmpp.payloads import sasl2
+from jabberd_tx.xmpp.payloads import sasl2, sasl_upgrade
 from jabberd_tx.xmpp.payloads.sasl2 import Authenticate, Bind
 from jabberd_tx.xmpp.sasl import SaslFailure
 
@@ -50,6 +51,9 @@ class ExtensibleExchange(Exchange):
         sender = self._login.sender
         if sender and sender != who.jid.bare:
             raise SaslFailure('invalid-authzid', 'not who the stream is from')
+        if used is None and wish.upgrades and self._login.upgrades:
+            wanted = [name for name in self._login.upgrades if sasl_upgrade.task_of(name) in wish.upgrades]
+            who = await self._login.c2s.upgrades.run(self, who, wanted)
         inline = await self._give_token(wish, who.jid, used)
         if wish.resume is not None:
             try:
@@ -70,6 +74,14 @@ class ExtensibleExchange(Exchange):
             self._login.logged_in(who.jid)
 
     # ---- who it is
+
+    def ask_for(self, name: str, element: bytes) -> Deferred[Nonza]:
+        """Send a part of a task (§2.6.3); the element of that name which the client answers with, or SaslFailure.
+
+        There is no other attempt to log in on this stream then (§4.8).
+        """
+        self._login.continued = True
+        return self._wait_for(name, lambda event: event, element)
 
     async def _prove(self, wish: Authenticate) -> tuple[Authenticated, Token | None]:
         login = self._login

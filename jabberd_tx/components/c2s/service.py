@@ -39,6 +39,7 @@ from jabberd_tx.components.c2s.returned import ReturnedMessages
 from jabberd_tx.components.c2s.shutdown import shut_down
 from jabberd_tx.components.c2s.status import status
 from jabberd_tx.components.c2s.sweep import Sweep
+from jabberd_tx.components.c2s.upgrades import Upgrades
 from jabberd_tx.storage.operations import Storage
 from jabberd_tx.xmpp.jid import parse
 from jabberd_tx.xmpp.parser import Limits
@@ -110,6 +111,7 @@ class C2S:
         self.admission = AdmissionGate(options, self.limited, descriptors_for_clients())
         failures = FailedLogins(options, self.limited, reactor)
         self.authentication = Authentication(storage, options, reactor, failures)
+        self.upgrades = Upgrades(storage, options, self.authentication.decoy_key)
         self.registration = Registration(storage, options, reactor, self.limited)
         self.fast = FastTokens(storage, token_key, options, reactor, failures)
         self.pins = Pins(self)

@@ -22,7 +22,7 @@ send before it has logged in is bounded in bytes and in seconds (`deadline`, loo
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ from jabberd_tx.components.c2s.header import check_header, language, response_he
 from jabberd_tx.components.c2s.registration import Attempt, take_request
 from jabberd_tx.components.c2s.resume_request import ask_to_resume
 from jabberd_tx.components.c2s.sasl2 import ExtensibleExchange
+from jabberd_tx.components.c2s.upgrades import missing
 from jabberd_tx.xmpp import acks, ns, sasl
 from jabberd_tx.xmpp.errors import stream_error
 from jabberd_tx.xmpp.jid import Jid, parse
@@ -72,6 +73,8 @@ TABLE = {
     (EXCHANGE, f'{ns.SASL} abort'): '_go_on',
     (EXCHANGE, f'{ns.SASL2} response'): '_go_on',
     (EXCHANGE, f'{ns.SASL2} abort'): '_go_on',
+    (EXCHANGE, f'{ns.SASL2} next'): '_go_on',
+    (EXCHANGE, f'{ns.SASL2} task-data'): '_go_on',
     (BINDING, 'stanza'): '_bind',
     (BINDING, f'{ns.TLS} starttls'): '_refuse_tls',
     (BINDING, f'{ns.ACKS} enable'): '_refuse_acks',
@@ -80,12 +83,17 @@ TABLE = {
 
 
 class Login:
-    """See the module's text.  `deadline`: the service's tick at which it is given up; `offered`: the mechanisms;
-    `bindings`: the stream's channel binding data, until somebody has logged in; `binding`: how it gets a session."""
+    """See the module's text.
+
+    deadline   the service's tick at which it is given up
+    offered    the mechanisms; bindings: the stream's channel binding data, until somebody has logged in
+    upgrades   mechanisms that the account of `sender` could have as well; continued: <continue/> has been sent
+    binding    how it gets a session
+    """
 
     __slots__ = (
         '_bytes', '_conn', '_exchange', '_failures', '_since', '_state', '_task', 'binding', 'bindings', 'c2s',
-        'deadline', 'domain', 'jid', 'lang', 'offered', 'registration', 'sender',
+        'continued', 'deadline', 'domain', 'jid', 'lang', 'offered', 'registration', 'sender', 'upgrades',
     )  # fmt: skip
     log = Logger()
 
@@ -104,6 +112,8 @@ class Login:
         self._since = c2s.reactor.seconds()
         self.bindings: dict[str, bytes] = {}
         self.offered: tuple[str, ...] = ()
+        self.upgrades: tuple[str, ...] = ()
+        self.continued = False
         self._task: Deferred[Any] | None = None  # a resumption under way
         self._exchange: Exchange | None = None  # the attempt to log in that is under way
 
@@ -201,10 +211,25 @@ class Login:
             # Under TLS where the client is going to use it: nobody may lead it astray (§4.9.3.19).
             self.fail('see-other-host', inner=other)
             return
+        if may_log_in and self.c2s.upgrades.on() and self.sender.endswith(f'@{domain}'):
+            conn.hold()
+            self._task = task = Deferred.fromCoroutine(self._offer_what_is_known(starttls, plain))
+            task.addErrback(lambda failure: None if self.is_over else self.broken(failure))
+        else:
+            self._offer(starttls, may_log_in, plain)
+
+    async def _offer_what_is_known(self, starttls: str, plain: bool) -> None:
+        known = await self.c2s.upgrades.known(self.sender)
+        self.upgrades = missing(known)
+        self._offer(starttls, True, plain, known)
+        self._conn.proceed()
+
+    def _offer(self, starttls: str, may_log_in: bool, plain: bool, known: Collection[str] = sasl.HASHES) -> None:
+        conn = self._conn
         if may_log_in:
             self.bindings = self.c2s.bindings(conn)
-            self.offered = self.c2s.authentication.offered(conn.secure, plain, self.bindings, domain)
-        conn.write(self.c2s.offer.before_login(starttls, self.offered, tuple(self.bindings)))
+            self.offered = self.c2s.authentication.offered(conn.secure, plain, self.bindings, self.domain, known)
+        conn.write(self.c2s.offer.before_login(starttls, self.offered, tuple(self.bindings), self.upgrades))
 
     # ---- TLS
 
@@ -232,8 +257,8 @@ class Login:
 
     def _authenticate(self, event: Nonza) -> None:
         extensible = event.ns == ns.SASL2
-        if extensible and not self.c2s.options.sasl2:
-            self.fail('not-authorized', 'not offered')
+        if self.continued or (extensible and not self.c2s.options.sasl2):
+            self.fail('not-authorized', 'not offered, or not any more')  # XEP-0388 §4.8
             return
         self._state = EXCHANGE
         self._exchange = (ExtensibleExchange if extensible else Exchange)(self, self._conn, event)

@@ -44,6 +44,7 @@ class Authenticate(NamedTuple):
     client     the user agent's id in small letters; '' without one that is a UUID
     bind, resume, fast  inline requests (XEP-0386; XEP-0198 §5; XEP-0484 §3.4), if any
     wanted     the mechanism that the client wants a token for (XEP-0484 §3.2); '' for none
+    upgrades   the names of the upgrade tasks that it would do (XEP-0480 §2.2)
     """
 
     mechanism: str
@@ -53,6 +54,7 @@ class Authenticate(NamedTuple):
     resume: Nonza | None = None
     fast: Fast | None = None
     wanted: str = ''
+    upgrades: tuple[str, ...] = ()
 
 
 def parse_authenticate(request: Nonza) -> Authenticate:
@@ -71,6 +73,7 @@ def parse_authenticate(request: Nonza) -> Authenticate:
         None if resume is None else _nonza(resume),
         None if fast is None else parse_fast(fast),
         '' if wanted is None else str(wanted.getAttribute('mechanism') or ''),
+        tuple([str(task).strip(_SPACE) for task in root.elements(ns.SASL_UPGRADE, 'upgrade')]),
     )
 
 
@@ -117,10 +120,10 @@ def decode(text: str) -> bytes:
         raise SaslFailure('incorrect-encoding') from None
 
 
-def feature(mechanisms: tuple[str, ...], inline: bytes) -> bytes:
-    """The stream feature; `inline`: features that may be asked for in <authenticate/>."""
+def feature(mechanisms: tuple[str, ...], inline: bytes, more: bytes = b'') -> bytes:
+    """The stream feature; `inline`: features that may be asked for in <authenticate/>; `more`: what stands beside."""
     names = ''.join([f'<mechanism>{name}</mechanism>' for name in mechanisms]).encode()
-    return b"<authentication xmlns='%b'>%b<inline>%b</inline></authentication>" % (_NS, names, inline)
+    return b"<authentication xmlns='%b'>%b<inline>%b</inline>%b</authentication>" % (_NS, names, inline, more)
 
 
 def bind_feature(features: tuple[str, ...]) -> bytes:

@@ -27,6 +27,13 @@ class Verifier(NamedTuple):
     stored_key: bytes
     server_key: bytes
 
+    @classmethod
+    def of(cls, hash_name: str, salt: bytes, iterations: int, salted: bytes) -> Verifier:
+        """From the SaltedPassword; `hash_name`: one of the values of HASHES."""
+        client_key = hmac.digest(salted, b'Client Key', hash_name)
+        server_key = hmac.digest(salted, b'Server Key', hash_name)
+        return cls(salt, iterations, hashlib.new(hash_name, client_key).digest(), server_key)
+
 
 Credentials = dict[str, Verifier]  # by 'SCRAM-SHA-1', 'SCRAM-SHA-256', 'SCRAM-SHA-512'
 
@@ -49,13 +56,7 @@ def derive(password: str, iterations: int = DEFAULT_ITERATIONS) -> Credentials:
 
 def _derive(hash_name: str, prepared: bytes, iterations: int) -> Verifier:
     salt = secrets.token_bytes(SALT_BYTES)
-    salted = hashlib.pbkdf2_hmac(hash_name, prepared, salt, iterations)
-    return Verifier(
-        salt,
-        iterations,
-        hashlib.new(hash_name, hmac.digest(salted, b'Client Key', hash_name)).digest(),
-        hmac.digest(salted, b'Server Key', hash_name),
-    )
+    return Verifier.of(hash_name, salt, iterations, hashlib.pbkdf2_hmac(hash_name, prepared, salt, iterations))
 
 
 def verify(password: str, credentials: Credentials | None) -> bool:
