@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import configparser
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +16,10 @@ from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
 
 from jabberd_tx.base.options import load
+from jabberd_tx.control.watchdog import options as watchdog
 from jabberd_tx.services import ctl
 from jabberd_tx.services.command_line import Options
+from jabberd_tx.services.layout import KINDS
 from jabberd_tx.services.sections import all_sections
 
 ROOT = Path(__file__).parents[1]
@@ -143,3 +149,21 @@ def test_listings_of_the_embedding_page_are_the_examples_text() -> None:
     for listing in [*blocks(page, 'python'), *blocks(page, 'toml')]:
         one_line = repr(listing) in plugin
         assert one_line or any(listing in text for text in examples), listing
+
+
+def test_the_unit_of_the_operating_page_starts_what_there_is(tmp_path: Path) -> None:
+    """Sections and settings as systemd.unit(5) has them; the command line is one that twistd takes."""
+    [unit] = blocks(ROOT / 'docs' / 'operating.md', 'ini')
+    parser = configparser.RawConfigParser()
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string(unit)
+    assert parser.sections() == ['Unit', 'Service', 'Install']
+    words = parser['Service']['ExecStart'].split()
+    assert words[0].endswith('/bin/twistd') and words[1:4] == ['--nodaemon', '--pidfile=', 'jabberd']
+    assert set(words[4::2]) <= {f'--{name.rstrip("=")}' for name in Options().longOpt}
+    assert float(parser['Service']['TimeoutStopSec']) >= len(KINDS) * watchdog.OPTIONS.defaults().stop_timeout
+    analyze = shutil.which('systemd-analyze')
+    if analyze is not None:
+        (tmp_path / 'jabberd.service').write_text(unit.replace(words[0], sys.executable))
+        found = subprocess.run([analyze, 'verify', tmp_path / 'jabberd.service'], capture_output=True, text=True)
+        assert (found.returncode, 'jabberd.service' in found.stderr) == (0, False), found.stderr

@@ -120,8 +120,8 @@ class Reload:
 
     def on_signal(self, reactor: IReactorFromThreads, number: int = signal.SIGHUP) -> None:
         """Reload at the signal.  Call in the main thread."""
-        signal.signal(number, lambda signum, frame: reactor.callFromThread(self._signalled))
+        signal.signal(number, lambda signum, frame: reactor.callFromThread(self.signalled))
 
-    def _signalled(self) -> None:
-        # What fails has been logged.
+    def signalled(self) -> None:
+        """Reload; what goes wrong is logged."""
         Deferred.fromCoroutine(self.run()).addErrback(lambda failure: failure.trap(ConfigError) and None)

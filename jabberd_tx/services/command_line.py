@@ -18,6 +18,8 @@ from zope.interface import provider
 
 from jabberd_tx.base import site
 from jabberd_tx.base.options import ConfigError, load
+from jabberd_tx.control.watchdog import options as watchdog
+from jabberd_tx.services.lifeline import end_with_supervisor
 from jabberd_tx.services.sections import all_sections
 
 # Where the configuration is looked for when the command line does not name it.
@@ -25,11 +27,15 @@ PLACES = ('etc/jabberd.toml', '/etc/jabberd-tx/jabberd.toml')
 
 
 class Options(usage.Options):
-    """`twistd jabberd [-c FILE] [--node NAME] [--set KEY=VALUE …]`."""
+    """`twistd jabberd [-c FILE] [--node NAME] [--set KEY=VALUE …] [--supervised]`."""
 
     optParameters = [  # noqa: RUF012
         ['config', 'c', None, f'The configuration; otherwise the first that is there of {", ".join(PLACES)}.'],
         ['node', None, None, 'The name of this process among the others: "a7" makes c2s-a7, sm-a7, …'],
+    ]
+
+    optFlags = [  # noqa: RUF012
+        ['supervised', None, 'Standard input is a pipe from the supervisor: end with it.'],
     ]
 
     def __init__(self) -> None:
@@ -52,6 +58,8 @@ class Options(usage.Options):
         except ConfigError as error:
             raise SystemExit(str(error)) from None
         self['configuration'] = config
+        if self['supervised']:
+            end_with_supervisor(config.section(watchdog.OPTIONS).stop_timeout)
         parent: Any = self.parent
         if parent is not None and not parent.get('logger'):
             # twistd takes the name of a function without arguments, no function: what it needs waits here for it.

@@ -1,13 +1,17 @@
-"""`twistd jabberd`: router, session manager and client connections in one process, over an embedded database."""
+"""`twistd jabberd`: router, session manager and client connections in one process, over an embedded database; or, with
+[processes] in the configuration, the supervisor of processes apart."""
 
 from __future__ import annotations
 
 from twisted.application.service import IService
 
+from jabberd_tx.control.watchdog import options as watchdog
+from jabberd_tx.control.watchdog.options import is_supervised
 from jabberd_tx.services.command_line import Options
 from jabberd_tx.services.parts import local_links, make_router, open_storage, start_c2s, start_sm
 from jabberd_tx.services.process import ServerProcess
 from jabberd_tx.services.server import Server
+from jabberd_tx.services.supervisor import Supervisor
 
 __all__ = ['Options', 'makeService']
 
@@ -24,4 +28,6 @@ def makeService(options: Options) -> IService:
     """What twistd runs."""
     from twisted.internet import reactor
 
+    if is_supervised(options['configuration'].section(watchdog.OPTIONS)):
+        return Supervisor(options['configuration'], reactor)
     return ServerProcess('jabberd', options['configuration'], reactor, assemble)

@@ -12,6 +12,7 @@ from jabberd_tx.components.sm.finding import sections as module_sections
 from jabberd_tx.components.sm.module import Module
 from jabberd_tx.control import http
 from jabberd_tx.control import options as admin
+from jabberd_tx.control.watchdog import options as watchdog
 from jabberd_tx.link import options as link
 from jabberd_tx.routing import access, filters, other_names
 from jabberd_tx.routing import options as routing
@@ -37,5 +38,6 @@ def all_sections(more_modules: Sequence[type[Module]] = ()) -> list[Section]:
         link.OPTIONS,
         http.OPTIONS,
         admin.OPTIONS,
+        watchdog.OPTIONS,
         *module_sections(more_modules),
     ]

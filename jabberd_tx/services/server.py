@@ -41,16 +41,17 @@ EXPECTED = (ConfigError, StorageError, CannotListenError, OSError)
 class Server(Service):
     """The services of one node of a site.
 
-    kind      'jabberd', 'router', 'c2s', 'sm' or 'component'; node: its name among the others, 'c2s-a7'
+    kind      'jabberd', 'router', 'c2s', 'sm', 'component', 'supervisor'; node: its name among the others, 'c2s-a7'
     turn, metrics, http, admin, reload   what the components may use
     figures   by name, what `jabberd-ctl status` asks for
     """
 
     log = Logger()
 
-    def __init__(self, kind: str, config: Config, reactor: Any, assemble: Assemble) -> None:
+    def __init__(self, kind: str, config: Config, reactor: Any, assemble: Assemble, node: str = '') -> None:
+        """`node`: a name that is not made from kind and configuration."""
         self.kind, self.config, self.reactor = kind, config, reactor
-        self.node = site.node_name(config.section(site.OPTIONS), kind)
+        self.node = node or site.node_name(config.section(site.OPTIONS), kind)
         self.setName(self.node)
         self.turn = Turn(reactor)
         self.metrics = Metrics()
@@ -59,11 +60,13 @@ class Server(Service):
         path = admin_options.socket_path(config.section(admin_options.OPTIONS), self.node)
         self.admin = AdminSocket(path, reactor, {'status': self._status}, config.section(admin_options.OPTIONS))
         self.reload = Reload(config)
+        self.admin.register('ping', self._ping)
         self.admin.register('reload', self.reload.as_operation)
         self.figures: dict[str, Callable[[], object]] = {}
         self._assemble = assemble
         self._stack = AsyncExitStack()
         self._started: Deferred[None] | None = None
+        self._is_ready = False
 
     def section(self, section: Section) -> Any:
         """The values of a section of the configuration."""
@@ -97,6 +100,7 @@ class Server(Service):
     def started(self) -> None:
         """All components run."""
         self._turn_clock.forget()
+        self._is_ready = True
         self.log.info('{node} is ready (jabberd-tx {version})', node=self.node, version=__version__)
 
     def failed(self, failure: Any) -> None:
@@ -117,6 +121,10 @@ class Server(Service):
         self.log.info('{node} leaves', node=self.node)
         await self._stack.aclose()
         self._turn_clock.stop()
+
+    async def _ping(self) -> dict[str, object]:
+        """For whoever watches whether the process lives (control/watchdog/heartbeat.py)."""
+        return {'pid': os.getpid(), 'ready': self._is_ready}
 
     async def _status(self) -> dict[str, object]:
         """For `jabberd-ctl status`."""

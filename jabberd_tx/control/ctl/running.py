@@ -1,4 +1,4 @@
-"""jabberd-ctl status and reload: what is asked of every running process."""
+"""jabberd-ctl status, reload and restart: what is asked of every running process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from jabberd_tx.control.admin_client import AdminLink, Running
 from jabberd_tx.control.admin_wire import AdminError
-from jabberd_tx.control.ctl.site import Site
+from jabberd_tx.control.ctl.site import Site, plain_errors
 
 # What the first line of a process says.
 _HEAD = ('node', 'kind', 'version', 'pid')
@@ -59,6 +59,28 @@ def reload(site: Site) -> None:
         wrong = wrong or bool(report['failed'])
     if wrong:
         raise SystemExit(1)
+
+
+@click.command()
+@click.argument('names', metavar='[NAME]...', nargs=-1)
+@click.pass_obj
+def restart(site: Site, names: tuple[str, ...]) -> None:
+    """Restart processes that a supervisor keeps up, one after another: those named, or all, routers first.
+
+    The next one is not touched before the last is ready again.  It ends at the first that does not come back, with
+    exit status 1.
+    """
+    supervisors = _running(site).able('process.restart')
+    if not supervisors:
+        raise click.ClickException('no supervisor runs here ([processes] in the configuration)')
+    with plain_errors():
+        kept_up = {one['name']: link for link in supervisors for one in reversed(link.ask('status')['processes'])}
+        unknown = [name for name in names if name not in kept_up]
+        if unknown:
+            raise click.ClickException(f'{", ".join(unknown)}: no such process; there are: {", ".join(kept_up)}')
+        for name in names or kept_up:
+            told = kept_up[name].ask('process.restart', name=name)
+            click.echo(f'{name} runs again, process {told["pid"]}')
 
 
 def _running(site: Site) -> Running:
