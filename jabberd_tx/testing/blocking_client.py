@@ -67,11 +67,12 @@ class BlockingClient:
         self._root: Element
         self._come: deque[Element] = deque()
 
-    def open(self) -> Element:
-        """A stream header; the features that answer it."""
+    def open(self, sender: str = '') -> Element:
+        """A stream header; the features that answer it.  `sender`: the bare JID that it says it is from."""
         self._begin()
+        whom = f"from='{sender}' " if sender else ''
         self.send(
-            f"<?xml version='1.0'?><stream:stream to='{self.domain}' version='1.0' xmlns='jabber:client' "
+            f"<?xml version='1.0'?><stream:stream {whom}to='{self.domain}' version='1.0' xmlns='jabber:client' "
             f"xmlns:stream='{STREAM}'>"
         )
         return self.expect(f'{{{STREAM}}}features')
