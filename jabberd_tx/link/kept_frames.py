@@ -49,7 +49,7 @@ class _Lane:
 
 
 class KeptFrames:
-    """See the module's text.  `len` is how many are kept."""
+    """See the module's text.  `len` is how many are kept; `size`: their content, in bytes."""
 
     def __init__(
         self, links: Links, reactor: IReactorTime, gave_up: GaveUp, patience: float = 60.0, most: int = 10_000
@@ -60,20 +60,24 @@ class KeptFrames:
         self._backoff = Backoff(0.05, 2.0)
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._by_stream: dict[bytes, _Lane] = {}
-        self._count = 0
+        self._count = self.size = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def send(self, dest: str, key: str, stanza: Stanza) -> None:
-        """To whoever serves the name `dest`; `key`: the bare JID that it is for.  TooManyKept."""
+    def send(self, dest: str, key: str, stanza: Stanza, by_stanza: bool = False) -> None:
+        """To whoever serves the name `dest`; `key`: the bare JID that it is for.  TooManyKept.
+
+        by_stanza  the name's policy takes its key from the stanza (a transport's by its sender), not this one
+        """
         if self._count >= self._most:
             raise TooManyKept(f'{self._count} stanzas are not confirmed')
         lane = self._lanes.get((dest, key)) or self._new_lane(dest, key)
         lane.number += 1
         uid = make_uid(lane.stream, lane.number)
-        lane.waiting.append(Route(dest, key, self._links.node, 0, uid, HOPS, 0, stanza))
+        lane.waiting.append(Route(dest, None if by_stanza else key, self._links.node, 0, uid, HOPS, 0, stanza))
         self._count += 1
+        self.size += len(stanza.inner)
         self._push(lane)
 
     def _new_lane(self, dest: str, key: str) -> _Lane:
@@ -116,8 +120,10 @@ class KeptFrames:
     def confirmed(self, uid: bytes) -> None:
         """It has arrived."""
         lane = self._by_stream.get(uid[:16])
-        if lane is not None and lane.flying.pop(uid, None) is not None:
+        frame = lane.flying.pop(uid, None) if lane is not None else None
+        if lane is not None and frame is not None:
             self._count -= 1
+            self.size -= len(frame.payload.inner)  # type: ignore[union-attr]
             lane.attempts, lane.since = 0, 0.0
             self._push(lane)
 
@@ -143,6 +149,7 @@ class KeptFrames:
         self._count -= len(frames)
         for frame in frames:
             assert isinstance(frame.payload, Stanza)
+            self.size -= len(frame.payload.inner)
             self._gave_up(frame.payload, reason)
 
     # ---- links and names

@@ -50,19 +50,22 @@ def listening_tls(options: Any, host: str) -> Any:
         raise ConfigError(f'link.tls_certificate, link.tls_key: {_what(error)}') from None
 
 
-def connecting_tls(options: Any, host: str) -> Any:
-    """What startTLS takes at a component's end; None for plain links.  ConfigError when that may not be."""
+def connecting_tls(options: Any, host: str, section: str = 'link') -> Any:
+    """What startTLS takes at a component's end; None for plain links.  ConfigError when that may not be.
+
+    options  with `tls_authority` and `insecure`; `section`: where they stand
+    """
     if not options.tls_authority:
         if not (is_loopback(host) or options.insecure):
             raise ConfigError(
-                f'link.tls_authority: expected the certificate of an authority to connect to {host} '
-                '(or link.insecure = true)'
+                f'{section}.tls_authority: expected the certificate of an authority to connect to {host} '
+                f'(or {section}.insecure = true)'
             )
         return None
     try:
         roots = ssl.trustRootFromCertificates(_certificates(options.tls_authority))
     except (OSError, SSL.Error, ValueError) as error:
-        raise ConfigError(f'link.tls_authority: {_what(error)}') from None
+        raise ConfigError(f'{section}.tls_authority: {_what(error)}') from None
     return ssl.optionsForClientTLS(host, roots, extraCertificateOptions={'raiseMinimumTo': ssl.TLSVersion.TLSv1_2})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.application.service import IService
 
 from jabberd_tx.services.command_line import Options
+from jabberd_tx.services.parts import pooled_links, start_gateway
 from jabberd_tx.services.process import ServerProcess
 from jabberd_tx.services.server import Server
 
@@ -12,7 +13,8 @@ __all__ = ['Options', 'makeService']
 
 
 async def assemble(process: Server) -> None:
-    """Each component with its own links: see services/parts.py."""
+    """The gateway for external components."""
+    start_gateway(process, lambda component: pooled_links(process, component))
 
 
 def makeService(options: Options) -> IService:

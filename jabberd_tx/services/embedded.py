@@ -30,6 +30,7 @@ from jabberd_tx.services.parts import (
     open_storage,
     start_c2s,
     start_component,
+    start_gateway,
     start_sm,
 )
 from jabberd_tx.services.sections import all_sections
@@ -85,6 +86,7 @@ class EmbeddedServer(Server):
         self.sm = await start_sm(self, local_links(self, 'sm', self.router), self.storage, self.modules)
         for name, make in self._makers.items():
             self.components[name] = start_component(self, local_links(self, name, self.router), make, name)
+        start_gateway(self, lambda component: local_links(self, component, self.router))
         self.c2s = await start_c2s(self, local_links(self, 'c2s', self.router), self.storage)
 
     # ---- life

@@ -1,5 +1,5 @@
-"""`twistd jabberd`: router, session manager and client connections in one process, over an embedded database; or, with
-[processes] in the configuration, the supervisor of processes apart."""
+"""`twistd jabberd`: router, session manager, components and client connections in one process, over an embedded
+database; or, with [processes] in the configuration, the supervisor of processes apart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twisted.application.service import IService
 from jabberd_tx.control.watchdog import options as watchdog
 from jabberd_tx.control.watchdog.options import is_supervised
 from jabberd_tx.services.command_line import Options
-from jabberd_tx.services.parts import local_links, make_router, open_storage, start_c2s, start_sm
+from jabberd_tx.services.parts import local_links, make_router, open_storage, start_c2s, start_gateway, start_sm
 from jabberd_tx.services.process import ServerProcess
 from jabberd_tx.services.server import Server
 from jabberd_tx.services.supervisor import Supervisor
@@ -21,6 +21,7 @@ async def assemble(process: Server) -> None:
     storage = await open_storage(process)
     router = make_router(process)
     await start_sm(process, local_links(process, 'sm', router), storage)
+    start_gateway(process, lambda component: local_links(process, component, router))
     await start_c2s(process, local_links(process, 'c2s', router), storage)
 
 

@@ -12,6 +12,8 @@ from jabberd_tx.base.tls import ServerContexts
 from jabberd_tx.components.c2s import options as c2s_options
 from jabberd_tx.components.c2s.key_file import read_key
 from jabberd_tx.components.c2s.service import C2S
+from jabberd_tx.components.gateway import options as gateway_options
+from jabberd_tx.components.gateway.service import Gateway
 from jabberd_tx.components.sm import options as sm_options
 from jabberd_tx.components.sm.finding import sections as module_sections
 from jabberd_tx.components.sm.finding import tables as module_tables
@@ -163,6 +165,32 @@ async def start_c2s(process: Server, links: Any, storage: Storage) -> C2S:
     process.http.check('clients', lambda: 'about to leave' if c2s.stopping else None)
     process.reload.on_change(c2s_options.OPTIONS, lambda changes: c2s.options_changed())
     return c2s
+
+
+def start_gateway(process: Server, make_links: Callable[[str], Any]) -> Gateway | None:
+    """External components (XEP-0114), if there are any; `make_links`: of a component of that name (name_of)."""
+    tables = process.section(gateway_options.EXTERNAL)
+    options = process.section(gateway_options.OPTIONS)
+    if not tables:
+        return None
+    contexts = _contexts(process) if options.tls_port else None
+    if options.tls_port and contexts is None:
+        raise ConfigError('gateway.tls_port: there is no [[certificate]]')
+    gateway = Gateway(
+        lambda label: make_links(f'gateway-{label}'),
+        domains_of(process),
+        options,
+        tables,
+        process.reactor,
+        process.turn,
+        process.metrics,
+        contexts,
+    )
+    process.on_stop(gateway.stop)
+    gateway.start()
+    process.figures['gateway'] = gateway.status
+    process.reload.on_change(gateway_options.EXTERNAL, lambda changes: gateway.tables_changed())
+    return gateway
 
 
 def start_component(process: Server, links: Any, make: MakeComponent, name: str) -> StanzaComponent:

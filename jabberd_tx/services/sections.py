@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from jabberd_tx.base import site, tls
 from jabberd_tx.base.options import Section
 from jabberd_tx.components.c2s import options as c2s
+from jabberd_tx.components.gateway import options as gateway
 from jabberd_tx.components.sm import options as sm
 from jabberd_tx.components.sm.finding import sections as module_sections
 from jabberd_tx.components.sm.module import Module
@@ -29,6 +30,8 @@ def all_sections(more_modules: Sequence[type[Module]] = ()) -> list[Section]:
         tls.OPTIONS,
         c2s.OPTIONS,
         sm.OPTIONS,
+        gateway.OPTIONS,
+        gateway.EXTERNAL,
         sqlite.OPTIONS,
         routing.OPTIONS,
         routing.ROUTES,

@@ -9,12 +9,15 @@ BIND = 'urn:ietf:params:xml:ns:xmpp-bind'
 SESSION = 'urn:ietf:params:xml:ns:xmpp-session'
 XML = 'http://www.w3.org/XML/1998/namespace'
 
-# RFC 6120 §4.8.3.  The three are one content namespace inside the server: a child that
+# RFC 6120 §4.8.3, XEP-0114.  The four are one content namespace inside the server: a child that
 # declares none of its own is listed under CLIENT whatever kind of stream it came in on.
 CLIENT = 'jabber:client'
 SERVER = 'jabber:server'
 COMPONENT = 'jabber:component:accept'
-CONTENT = frozenset((CLIENT, SERVER, COMPONENT))
+COMPONENT_CONNECT = 'jabber:component:connect'
+CONTENT = frozenset((CLIENT, SERVER, COMPONENT, COMPONENT_CONNECT))
+# Those whose streams begin with a <handshake/> in the content namespace (XEP-0114 §3).
+HANDSHAKES = frozenset((COMPONENT, COMPONENT_CONNECT))
 
 ROSTER = 'jabber:iq:roster'
 ROSTER_VERSIONING = 'urn:xmpp:features:rosterver'
