@@ -262,20 +262,32 @@ class SessionsConformance(_Base):
     # ---- claims
 
     async def test_a_claim_is_one_s_until_it_is_released(self) -> None:
-        """For each user and purpose; releasing what nobody has is no error."""
-        claim = self.store.claim
-        self.assertIs(await claim(JULIET, 'flush', 30), True)
-        self.assertIs(await claim(JULIET, 'flush', 30), False)
-        self.assertIs(await claim(JULIET, 'other', 30), True)
-        self.assertIs(await claim('romeo@example.net', 'flush', 30), True)
-        await self.store.release(JULIET, 'flush')
-        await self.store.release(JULIET, 'flush')
-        self.assertIs(await claim(JULIET, 'flush', 30), True)
+        """For each user and purpose; releasing what nobody has, or somebody else, is no error and changes nothing."""
+        claim, release = self.store.claim, self.store.release
+        self.assertEqual(await claim(JULIET, 'flush', 'one', 30), 'one')
+        self.assertEqual(await claim(JULIET, 'flush', 'two', 30), 'one')
+        self.assertEqual(await claim(JULIET, 'other', 'two', 30), 'two')
+        self.assertEqual(await claim('romeo@example.net', 'flush', 'two', 30), 'two')
+        await release(JULIET, 'flush', 'two')
+        self.assertEqual(await claim(JULIET, 'flush', 'two', 30), 'one')
+        await release(JULIET, 'flush', 'one')
+        await release(JULIET, 'flush', 'one')
+        self.assertEqual(await claim(JULIET, 'flush', 'two', 30), 'two')
 
     async def test_a_claim_runs_out(self) -> None:
-        """After its seconds, not before; one refused does not make it longer."""
-        await self.store.claim(JULIET, 'flush', 30)
+        """After its seconds, not before; one refused does not make it longer, one claimed again does."""
+        await self.store.claim(JULIET, 'flush', 'one', 30)
         self.advance(29)
-        self.assertIs(await self.store.claim(JULIET, 'flush', 60), False)
+        self.assertEqual(await self.store.claim(JULIET, 'flush', 'two', 60), 'one')
+        self.assertEqual(await self.store.claim(JULIET, 'flush', 'one', 30), 'one')
+        self.advance(29)
+        self.assertEqual(await self.store.claim(JULIET, 'flush', 'two', 60), 'one')
         self.advance(1.5)
-        self.assertIs(await self.store.claim(JULIET, 'flush', 60), True)
+        self.assertEqual(await self.store.claim(JULIET, 'flush', 'two', 60), 'two')
+
+    async def test_a_claim_is_taken_from_a_holder_that_is_gone(self) -> None:
+        """From the very one that is named, and from no other who has come meanwhile."""
+        claim = self.store.claim
+        await claim(JULIET, 'flush', 'gone', 30)
+        self.assertEqual(await claim(JULIET, 'flush', 'one', 30, 'gone'), 'one')
+        self.assertEqual(await claim(JULIET, 'flush', 'two', 30, 'gone'), 'one')

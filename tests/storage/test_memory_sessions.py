@@ -30,15 +30,15 @@ class MemorySessionsTests(SessionsConformance, TestCase):
         self.assertEqual(self.store.peek(JULIET), (updated,))
         self.assertEqual(self.successResultOf(self.store.fetch(JULIET)), (updated,))
         self.assertEqual(self.successResultOf(self.store.close(opened.stream, JULIET, 0)), updated)
-        self.assertTrue(self.successResultOf(self.store.claim(JULIET, 'flush', 1)))
+        self.assertEqual(self.successResultOf(self.store.claim(JULIET, 'flush', 'one', 1)), 'one')
 
     async def test_claims_that_ran_out_take_no_room(self) -> None:
         """Claims that nobody released are gone once others come; those that stand stay."""
         for number in range(SWEEP_AT - 1):
-            await self.store.claim(f'user{number}@example.net', 'flush', 5)
-        await self.store.claim(JULIET, 'flush', 50)
+            await self.store.claim(f'user{number}@example.net', 'flush', 'one', 5)
+        await self.store.claim(JULIET, 'flush', 'one', 50)
         self.clock.advance(10)
-        await self.store.claim('romeo@example.net', 'flush', 5)
+        await self.store.claim('romeo@example.net', 'flush', 'one', 5)
         assert isinstance(self.store, MemorySessions)
         self.assertEqual(len(self.store._claims), 2)
-        self.assertFalse(await self.store.claim(JULIET, 'flush', 5))
+        self.assertEqual(await self.store.claim(JULIET, 'flush', 'two', 5), 'one')

@@ -4,6 +4,7 @@ no-session, moved   the next session that RFC 6121 §8.5 names, or storage; the 
 no-link             another router, if the node is known to be there; otherwise as if its sessions were gone
 busy                the lane pauses, longer each time; in the end the sender gets an error
 a lost link         everything on it goes again, in order, marked as a repeat
+the last link       all is forgotten: whoever sent it has not had it confirmed, and repeats it
 a lost node         the same, but not to the sessions that it had
 """
 
@@ -128,6 +129,8 @@ class Bounces:
 
     def link_lost(self, link: Link) -> None:
         """What went over it may or may not have arrived."""
+        if self._sm.links.pick(self._sm.links.node) is None:
+            self._delivery.forget_all()
         self._send_again(lambda item: item.link is link)
 
     def link_came(self) -> None:

@@ -1,12 +1,11 @@
 """Messages, from when they are taken until they are settled (docs/delivery.md).
 
 Theory of operation.  Each message is an Item, in `kept` by its uid and in its Lane.  On the stanza path `take` finds
-the one session that it is for, sends it there and is done; `confirmed` settles it.  Everything else goes through
-`advance`, which sees to one lane: item after item it asks `_place`, which sends the item, settles it, or says that it
-has to wait: for those before it, for a link, for the session store, a module, or the end of an offline flush
-(`gates`).  Whatever ends such a wait calls `advance` again.  What bounces and lost links do to items is in bounces.py,
-what takes
-time to decide in deciding.py, how items are sent in sending.py.
+the one session that it is for, sends it there and is done; its confirmation settles it (settling.py).  Everything else
+goes through `advance`, which sees to one lane: item after item it asks `_place`, which sends the item, settles it, or
+says that it has to wait: for those before it, for a link, for the session store, a module, or the end of an offline
+flush (gates.py).  Whatever ends such a wait calls `advance` again.  What bounces and lost links do to items is in
+bounces.py, what takes time to decide in deciding.py, how items are sent in sending.py.
 """
 
 from __future__ import annotations
@@ -16,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from jabberd_tx.base.replay import ReplayWindow
 from jabberd_tx.components.sm.deciding import Deciding
+from jabberd_tx.components.sm.gates import Gates
 from jabberd_tx.components.sm.hooks import ELSEWHERE
 from jabberd_tx.components.sm.lanes import Item, Lane, Target
 from jabberd_tx.components.sm.messages import DELIVER, DROP, STORE, choose
 from jabberd_tx.components.sm.sending import HOPS, Sending
-from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Confirm, Route, confirmation
-from jabberd_tx.xmpp.errors import error_reply
+from jabberd_tx.components.sm.settling import SAMPLE, Settling
+from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Route, confirmation
 from jabberd_tx.xmpp.jid import Jid
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 # Types whose message to a bare JID goes to the only session that there is, if it takes messages.
 TO_THE_ONLY_ONE = frozenset((None, 'normal', 'chat', 'headline'))
-# One message in so many is timed; which of a stream's, its id says: few streams ever come to the 64th.
-SAMPLE = 64
 
 
 class Delivery:
@@ -41,25 +39,27 @@ class Delivery:
 
     def __init__(self, sm: SessionManager) -> None:
         self._sm = sm
-        self._links, self._paths, self._posts = sm.links, sm.paths, sm.posts
-        self._options, self._counts, self._timing = sm.options, sm.measures.messages, sm.measures.handling
+        self._links, self._paths = sm.links, sm.paths
+        self._options, self._counts = sm.options, sm.measures.messages
         self._domains = sm.domains
         self._peek = sm.sessions.peek
         self._node = sm.links.node
         self._confirm = sm.links.confirm
         self._seconds = sm.reactor.seconds
-        self.deciding, self._sending = Deciding(sm, self), Sending(sm, self)
         chains = sm.hooks.chains
         self._hooked = (chains['message_sent'], chains['message_to'], chains['message_placed'])
         self._concerns, self._placed_hooks = chains['message_concerns'], chains['message_placed']
-        self._refused_hooks, self._all_hooks = chains['message_refused'], sm.hooks.unconcerned
+        self._all_hooks = sm.hooks.unconcerned
         self.settled = ReplayWindow(sm.options.replay_streams)
         self.kept: dict[bytes, Item] = {}
         self.lanes: dict[tuple[bytes, str], Lane] = {}
-        self.gates: dict[str, list[Lane]] = {}
         self.stranded: dict[Lane, None] = {}
         self.tick = 0
-        self._began: dict[bytes, float] = {}
+        self.gates = Gates(sm, self)
+        self._closed = self.gates.closed
+        self.deciding, self._sending, self.settling = Deciding(sm, self), Sending(sm, self), Settling(sm, self)
+        self.settle, self.refuse = self.settling.settle, self.settling.refuse
+        self._began = self.settling.began
 
     # ---- in
 
@@ -78,7 +78,7 @@ class Delivery:
         self.kept[uid] = lane.items[uid] = item
         if not (uid[15] + uid[23]) % SAMPLE:
             self._began[uid] = self._seconds()
-        if lane.held or frame.flags != CLIENT or self._all_hooks or to.bare in self.gates:
+        if lane.held or frame.flags != CLIENT or self._all_hooks or to.bare in self._closed:
             self._take_slowly(item)
             return
         sessions = self._peek(to.bare)
@@ -127,10 +127,10 @@ class Delivery:
                 full = to.full
                 for session in sessions:
                     if session.jid == full:
-                        return session
+                        return None if session.behind else session
             elif len(sessions) == 1 and stanza.attrs.get('type') in TO_THE_ONLY_ONE:
                 session = sessions[0]
-                if session.priority is not None and session.priority >= 0:
+                if session.priority is not None and session.priority >= 0 and not session.behind:
                     return session
         return None
 
@@ -160,6 +160,9 @@ class Delivery:
             item.troubled().also.append((frame.source, confirmation(frame), via))
         else:
             item.via = via  # the way that it came before is gone
+        if flags & RETURNED:
+            # Others may have been given it back as well, and have sent it on.
+            item.troubled().repeat = True
         if flags & RETURNED and item.frame is not None and item.frame.dest == frame.source:
             # Given back before we heard that it was passed on: when we do, that is no news of its arrival.
             item.troubled().returned = item.target
@@ -167,71 +170,6 @@ class Delivery:
             back = item.trouble.back
             back[frame.source] = back.get(frame.source, 0) + 1
         return True
-
-    # ---- confirmed
-
-    def confirmed(self, frame: Confirm) -> None:
-        """A node has passed on what it got."""
-        kept, mark, confirm = self.kept, self.settled.mark, self._confirm
-        failed = frame.failed
-        if failed:
-            self._note_failed(frame)
-        for uid in frame.uids:
-            item = kept.get(uid)
-            if item is None or item.trouble is not None or item.target is None:
-                self._confirmed_slowly(uid, item, frame)
-                continue
-            del kept[uid]
-            lane = item.lane
-            del lane.items[uid]
-            mark(uid)
-            confirm(item.arrived.source, uid, item.via)
-            self._counts.delivered += 1
-            if not (uid[15] + uid[23]) % SAMPLE:
-                self._time(uid)
-            if lane.held:
-                self.advance(lane)
-
-    def _confirmed_slowly(self, uid: bytes, item: Item | None, frame: Confirm) -> None:
-        if item is None or item.target is None:
-            if self._posts.confirmed(uid, [stream for at, stream in frame.failed if at == uid]) or item is None:
-                return
-        # A waiting item is confirmed when an earlier copy of it got through after all.
-        trouble = item.trouble
-        if trouble is not None and item.target is not None and trouble.returned == item.target:
-            trouble.returned = None
-            trouble.tried.add((item.target, frame.source))  # type: ignore[arg-type]
-            item.target = item.frame = None
-            self.advance(item.lane)
-            return
-        if trouble is not None and trouble.parts:
-            part = trouble.parts.pop(frame.source, None)
-            if part is None:
-                return
-            there = sum([(stream, frame.source) not in trouble.tried for stream in part.streams])
-            if there > trouble.back.pop(frame.source, 0):
-                trouble.reached = True
-            trouble.tried.update([(stream, frame.source) for stream in part.streams])
-            if trouble.parts:
-                return
-            if not trouble.reached:
-                item.target = None
-                self.advance(item.lane)
-                return
-        self._counts.delivered += 1
-        self.settle(item)
-        self.advance(item.lane)
-
-    def _note_failed(self, frame: Confirm) -> None:
-        for uid, stream in frame.failed:
-            item = self.kept.get(uid)
-            if item is not None and item.trouble is not None:
-                item.trouble.tried.add((stream, frame.source))
-
-    def _time(self, uid: bytes) -> None:
-        began = self._began.pop(uid, None)
-        if began is not None:
-            self._timing.observe(self._seconds() - began)
 
     # ---- a lane
 
@@ -287,10 +225,7 @@ class Delivery:
             if item.target is not None:
                 self._placed(item, ())
             return done
-        gate = self.gates.get(item.to.bare)
-        if gate is not None:
-            if item.lane not in gate:
-                gate.append(item.lane)
+        if self.gates.hold(item):
             return False
         sessions: Sequence[Session] | None = self._peek(item.to.bare)
         if trouble is not None:
@@ -305,6 +240,8 @@ class Delivery:
         everybody = self._options.bare_jid == 'all'
         action, takers = choose(item.stanza.attrs.get('type'), item.to.resource and item.to.full, sessions, everybody)
         if action is DELIVER:
+            if self.gates.hold_for(item, takers):
+                return False
             sent = self._sending.to_sessions(item, takers, way, mixed)
             if sent:
                 self._placed(item, takers)
@@ -331,43 +268,22 @@ class Delivery:
             trouble.asked, trouble.placed = False, True
             self._sm.hooks.tell('message_placed', item, takers)
 
-    # ---- out
+    # ---- alone
 
-    def settle(self, item: Item) -> None:
-        """It is delivered, stored, or answered: whoever waits for it is told.  The lane is the caller's to advance."""
-        uid = item.uid
-        if self.kept.pop(uid, None) is None:
-            return
-        item.lane.items.pop(uid, None)
-        self.settled.mark(uid)
-        self._confirm(item.arrived.source, confirmation(item.arrived), item.via)
-        if not (uid[15] + uid[23]) % SAMPLE:
-            self._time(uid)
-        if item.trouble is not None:
-            for node, confirmed, via in item.trouble.also:
-                self._confirm(node, confirmed, via)
+    def forget_all(self) -> None:
+        """No link is left: others may see us gone, and whoever sent us something repeats it elsewhere or here.
 
-    def refuse(
-        self, item: Item, condition: str, text: str = '', kind: str | None = None, application: bytes = b''
-    ) -> None:
-        """Answer it with an error, and settle it.  A room's message that was given back gets no answer."""
-        if not (item.arrived.flags & RETURNED and item.stanza.attrs.get('type') == 'groupchat'):
-            self._sm.refuse(item.arrived, item.stanza, condition, text, kind, application)
-            if item.trouble is not None and item.trouble.placed and self._refused_hooks:
-                error = error_reply(item.stanza, condition, text, kind, application=application)
-                self._sm.hooks.tell('message_refused', item, error)
-        self._counts.refused += 1
-        self.settle(item)
-
-    # ---- gates
-
-    def close_gate(self, bare: str) -> None:
-        """From now on this user's messages wait: older ones are on their way from storage."""
-        self.gates.setdefault(bare, [])
-
-    def open_gate(self, bare: str) -> None:
-        """Let them go."""
-        for lane in self.gates.pop(bare, ()):
+        So it is not ours any more; else it might come to a client when others are through with what came long after.
+        What is being decided stays: it may be stored by now.
+        """
+        lanes: dict[Lane, None] = {}
+        for uid, item in list(self.kept.items()):
+            if item.trouble is None or not item.trouble.deciding:
+                del self.kept[uid], item.lane.items[uid]
+                self._began.pop(uid, None)
+                lanes[item.lane] = None
+        self.stranded.clear()
+        for lane in lanes:
             self.advance(lane)
 
     # ---- now and then

@@ -137,6 +137,13 @@ POINTS = (
         'session: Session',
         'A client takes messages from now on: its presence has got a priority that is not negative.',
     ),
+    Point(
+        'session_behind',
+        'session: Session',
+        'A newer message waits since the client has not been given what is stored.  While anybody listens here a '
+        'client that becomes ready is `behind`; whoever does gives it what is stored, and then has the session store '
+        'say that it is not.  The gate of its user is to be closed meanwhile (gates.py).',
+    ),
     Point('session_ended', 'session: Session', "A client's session is over."),
     Point(
         'user_forgotten',

@@ -113,6 +113,7 @@ class Lifecycle:
         session.carbons = carbons
         if presence is not None:
             session.presence, session.priority = presence, priority_of(presence)
+            session.behind = session.priority >= 0 and bool(self._sm.hooks.chains['session_behind'])
             # It may have asked for them; a push that it does not want does no harm.
             session.interested = session.block_pushes = True
         if self._sm.hooks.chains['session_opening']:

@@ -40,7 +40,7 @@ class Presence:
         self._domains = sm.domains
         self._directed, self._probes = DirectedPresence(sm, self), Probes(sm, self)
         chains = sm.hooks.chains
-        self._broadcast_hooks = chains['presence_broadcast']
+        self._broadcast_hooks, self._behind_hooks = chains['presence_broadcast'], chains['session_behind']
         self._sent_hooks, self._to_hooks, self._shown_hooks = (
             chains['presence_sent'], chains['presence_to'], chains['presence_shown'],
         )  # fmt: skip
@@ -118,10 +118,12 @@ class Presence:
             return
         if self._broadcast_hooks:
             stanza = await self._as_modules_want(stanza, before)
-        session = await self._sessions.update(
-            before.stream, before.bare, before.epoch, presence=stanza, priority=priority
-        )
-        if priority >= 0 and (before.priority is None or before.priority < 0):
+        changes: dict[str, Any] = {'presence': stanza, 'priority': priority}
+        ready = priority >= 0 and (before.priority is None or before.priority < 0)
+        if ready and self._behind_hooks:
+            changes['behind'] = True
+        session = await self._sessions.update(before.stream, before.bare, before.epoch, **changes)
+        if ready:
             # At once: what waits in storage is older than what comes from now on.
             self._sm.hooks.tell('session_ready', session)
         roster = self._rosters.peek(session.bare)

@@ -109,7 +109,7 @@ class SessionManager:
         self.lifecycle = Lifecycle(self)
         self.intake = Intake(self)
         self.on_route = self.intake.on_route
-        self.on_confirm = self.delivery.confirmed
+        self.on_confirm = self.delivery.settling.confirmed
         self.server_caps: Callable[[str], str] = lambda domain: ''
         self.modules = ActiveModules(self, module_options, more_modules)
         self._work = 0

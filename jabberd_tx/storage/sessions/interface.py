@@ -27,12 +27,13 @@ class Session:
     carbons      wants copies (XEP-0280)
     directed     full or bare JIDs that got directed presence
     block_pushes has asked for the block list (XEP-0191): is told of its changes
+    behind       takes messages, but has not been given all that is stored for the user: newer ones wait for that
     blocked      JIDs that the user has blocked (XEP-0191), the same for all of the user's sessions; None: not known
     """
 
     __slots__ = (
-        'bare', 'block_pushes', 'blocked', 'carbons', 'directed', 'epoch', 'incarnation', 'interested', 'jid', 'node',
-        'presence', 'priority', 'stream',
+        'bare', 'behind', 'block_pushes', 'blocked', 'carbons', 'directed', 'epoch', 'incarnation', 'interested', 'jid',
+        'node', 'presence', 'priority', 'stream',
     )  # fmt: skip
 
     def __init__(self, jid: str, node: str, incarnation: bytes, stream: bytes, epoch: int = 0) -> None:
@@ -40,7 +41,7 @@ class Session:
         self.node, self.incarnation, self.stream, self.epoch = node, incarnation, stream, epoch
         self.presence: Stanza | None = None
         self.priority: int | None = None
-        self.interested = self.carbons = self.block_pushes = False
+        self.interested = self.carbons = self.block_pushes = self.behind = False
         self.directed: frozenset[str] = frozenset()
         self.blocked: frozenset[str] | None = None
 
@@ -89,10 +90,14 @@ class SessionStore(Protocol):
     def of_node(self, node: str, incarnation: bytes) -> Deferred[Sequence[Session]]:
         """All sessions that this start of a c2s node holds."""
 
-    def claim(self, bare: str, purpose: str, seconds: float) -> Deferred[bool]:
-        """Take a user's named claim (such as the offline flush) for so long; False when somebody has it."""
+    def claim(self, bare: str, purpose: str, holder: str, seconds: float, instead_of: str = '') -> Deferred[str]:
+        """Take a user's named claim (such as the offline flush) for so long, unless somebody has it; who has it now.
 
-    def release(self, bare: str, purpose: str) -> Deferred[None]: ...
+        Whoever has it may claim it again, from then on.  `instead_of`: it is also taken from this holder, who is gone.
+        """
+
+    def release(self, bare: str, purpose: str, holder: str) -> Deferred[None]:
+        """Give a claim back; nothing happens when another has it, or nobody."""
 
     def count(self) -> int:
         """Sessions known here, for metrics."""

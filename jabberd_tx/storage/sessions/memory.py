@@ -24,8 +24,8 @@ class MemorySessions:
         self._of_user: dict[str, tuple[Session, ...]] = {}
         # (node, incarnation) -> stream -> bare JID
         self._of_node: dict[tuple[str, bytes], dict[bytes, str]] = {}
-        # (bare JID, purpose) -> when it runs out
-        self._claims: dict[tuple[str, str], float] = {}
+        # (bare JID, purpose) -> who has it, and when it runs out
+        self._claims: dict[tuple[str, str], tuple[str, float]] = {}
         self._sweep_at = SWEEP_AT
         self._count = 0
 
@@ -153,21 +153,23 @@ class MemorySessions:
 
     # ---- claims
 
-    def claim(self, bare: str, purpose: str, seconds: float) -> Deferred[bool]:
+    def claim(self, bare: str, purpose: str, holder: str, seconds: float, instead_of: str = '') -> Deferred[str]:
         """See SessionStore."""
         now = self._clock.seconds()
         claims = self._claims
-        if claims.get((bare, purpose), now) > now:
-            return succeed(False)
+        other, end = claims.get((bare, purpose), (holder, now))
+        if end > now and other not in (holder, instead_of):
+            return succeed(other)
         if len(claims) >= self._sweep_at:
-            self._claims = claims = {what: end for what, end in claims.items() if end > now}
+            self._claims = claims = {what: claim for what, claim in claims.items() if claim[1] > now}
             self._sweep_at = max(SWEEP_AT, 2 * len(claims))
-        claims[bare, purpose] = now + seconds
-        return succeed(True)
+        claims[bare, purpose] = holder, now + seconds
+        return succeed(holder)
 
-    def release(self, bare: str, purpose: str) -> Deferred[None]:
-        """Give a claim back; nothing happens when there is none."""
-        self._claims.pop((bare, purpose), None)
+    def release(self, bare: str, purpose: str, holder: str) -> Deferred[None]:
+        """See SessionStore."""
+        if self._claims.get((bare, purpose), ('', 0.0))[0] == holder:
+            del self._claims[bare, purpose]
         return succeed(None)
 
 
@@ -183,6 +185,7 @@ def _take_over(new: Session, old: Session) -> None:
     new.directed = new.directed or old.directed
     new.interested = new.interested or old.interested
     new.carbons = new.carbons or old.carbons
+    new.behind = new.behind or old.behind
     new.block_pushes = new.block_pushes or old.block_pushes
     if new.blocked is None:
         new.blocked = old.blocked

@@ -298,7 +298,9 @@ class ScriptedC2s:
             self._repeating = True
             self.site.clock.callLater(0.1, self.repeat_all)
 
-    def on_up(self, name: str, node: str, incarnation: bytes) -> None: ...
+    def on_up(self, name: str, node: str, incarnation: bytes) -> None:
+        """An sm has come, perhaps back."""
+        self.repeat_all()
 
     def on_down(self, name: str, node: str, incarnation: bytes) -> None: ...
 

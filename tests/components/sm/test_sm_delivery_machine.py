@@ -221,7 +221,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.site.advance(120)
         site = self.site
         assert site.sm.pending() == 0, site.sm.status()
-        assert not site.sm.delivery.gates
+        assert not site.sm.delivery.gates.closed
         stored = set()
         for user in RECIPIENTS:
             for _, row in site.storage.run(offline.page, f'{user}@{DOMAIN}', 0, 10_000).result:

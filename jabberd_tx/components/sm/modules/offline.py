@@ -3,6 +3,10 @@
 The two meet: a message that nobody takes is stored, and then the sessions are looked at again; a client that becomes
 ready gets what is stored.  While it does (`_flushing`), the user's newer messages wait at the gate, so that they come
 after it.  What is stored is dropped when the client's c2s has confirmed it.
+
+Of several sms one gives a user what is stored: the one that has the claim.  Others see in the session store that the
+client is `behind`, close their gates as well, and want the claim too: when they have it, there is as a rule nothing
+left to do.  The claim of an sm that is gone is taken over.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from math import inf
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from jabberd_tx.base.backoff import Backoff
 from jabberd_tx.base.options import Option
 from jabberd_tx.components.sm.hooks import STOP, Stop
 from jabberd_tx.components.sm.lanes import Item
@@ -22,7 +27,7 @@ from jabberd_tx.link.frames import REPEAT
 from jabberd_tx.storage import offline
 from jabberd_tx.storage.offline import FULL, Stored
 from jabberd_tx.storage.operations import StorageError
-from jabberd_tx.storage.sessions.interface import Session
+from jabberd_tx.storage.sessions.interface import Session, StaleEpoch
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.errors import StanzaError
 from jabberd_tx.xmpp.payloads.delay import stamp
@@ -31,7 +36,7 @@ from jabberd_tx.xmpp.stanza import Stanza
 
 # Messages that are read from storage, and on their way to the client, at a time.
 PAGE = 100
-# Only one sm at a time gives a user what is stored; one that dies is waited for so long.
+# Only one sm at a time gives a user what is stored; it says so anew with each page.
 CLAIM, CLAIM_SECONDS = 'offline', 60.0
 DAY = 86_400.0
 
@@ -55,6 +60,9 @@ class Offline(Module):
     )  # fmt: skip
 
     log = Logger()
+    # what the sm is called as the holder of claims, from start to end
+    _me: str
+    _backoff: Backoff
     # user -> whether to look into storage once more
     _flushing: dict[str, bool]
     # user -> the stream of the client that has come last, while it is served
@@ -62,6 +70,9 @@ class Offline(Module):
 
     def start(self) -> None:
         """Nobody is being served."""
+        links = self.sm.links
+        self._me = _holder(links.node, links.incarnation)
+        self._backoff = Backoff(0.05, 2.0)
         self._flushing, self._latest = {}, {}
 
     # ---- in
@@ -98,45 +109,75 @@ class Offline(Module):
         self._latest[session.bare] = session.stream
         self._flush(session.bare)
 
+    @hook('session_behind')
+    def catch_up(self, session: Session) -> None:
+        """Another sm gives it what is stored, or should have."""
+        self._flush(session.bare)
+
     def _flush(self, owner: str) -> None:
         if owner in self._flushing:
             self._flushing[owner] = True
             return
         self._flushing[owner] = False
-        self.sm.delivery.close_gate(owner)
+        self.sm.delivery.gates.close(owner)
         self.sm.spawn(self._serve(owner))
 
     async def _serve(self, owner: str) -> None:
-        claimed = False
         try:
-            claimed = await self.sm.sessions.claim(owner, CLAIM, CLAIM_SECONDS)
-            while claimed:
+            while await self._claimed(owner):
                 self._flushing[owner] = False
-                await self._give_all(owner)
-                if not self._flushing[owner]:
+                if await self._give_all(owner) and not self._flushing[owner]:
                     break
         except StorageError as error:
             self.log.warn('what is stored for {owner} stays there: {error}', owner=owner, error=str(error))
+            await self._caught_up(await self.sm.sessions.fetch(owner))
         finally:
             del self._flushing[owner]
             self._latest.pop(owner, None)
-            self.sm.delivery.open_gate(owner)
-            if claimed:
-                await self.sm.sessions.release(owner, CLAIM)
+            self.sm.delivery.gates.open(owner)
+            await self.sm.sessions.release(owner, CLAIM, self._me)
 
-    async def _give_all(self, owner: str) -> None:
-        """Page by page, until nothing is left, or nobody takes it."""
+    async def _claimed(self, owner: str) -> bool:
+        """Whether it is ours to give: once no other sm is at it; False when nobody is there to get it."""
+        sessions, gone = self.sm.sessions, ''
+        attempt = 0
+        while True:
+            holder = await sessions.claim(owner, CLAIM, self._me, CLAIM_SECONDS, gone)
+            if holder == self._me:
+                return True
+            gone = holder if holder not in self._sms(owner) else ''
+            if not gone:
+                if _ready(await sessions.fetch(owner)) is None:
+                    return False
+                await self.sm.sleep(self._backoff.delay(attempt))
+                attempt += 1
+
+    def _sms(self, owner: str) -> set[str]:
+        return {_holder(*instance) for instance in self.sm.links.instances(owner.rpartition('@')[2]).items()}
+
+    async def _caught_up(self, sessions: Sequence[Session]) -> None:
+        """They have what was stored; newer messages may go to them."""
+        for session in sessions:
+            if session.behind:
+                try:
+                    await self.sm.sessions.update(session.stream, session.bare, session.epoch, behind=False)
+                except StaleEpoch:
+                    pass  # it has moved, and whoever has attached it sees to it; or it is gone
+
+    async def _give_all(self, owner: str) -> bool:
+        """Page by page, until nothing is left, or nobody takes it; False if another sm has come in between."""
         refused: set[bytes] = set()
         if self.values.expire:
             await self.sm.storage.run(offline.expire, owner, self._expired())
         while True:
-            there = [one for one in await self.sm.sessions.fetch(owner) if one.stream not in refused]
-            session = _ready(there, self._latest.get(owner))
-            if session is None:
-                return
-            rows = await self.sm.storage.run(offline.page, owner, 0, PAGE)
-            if not rows:
-                return
+            there = await self.sm.sessions.fetch(owner)
+            session = _ready([one for one in there if one.stream not in refused], self._latest.get(owner))
+            rows = await self.sm.storage.run(offline.page, owner, 0, PAGE) if session is not None else ()
+            if session is None or not rows:
+                await self._caught_up(there)
+                return True
+            if await self.sm.sessions.claim(owner, CLAIM, self._me, CLAIM_SECONDS) != self._me:
+                return False
             taken = await self._give(session, in_order([stored for _, stored in rows]))
             if taken:
                 await self.sm.storage.run(offline.drop, owner, taken)
@@ -174,6 +215,11 @@ class Offline(Module):
                 arrived=partial(settled, uid), failed=lambda reason: settled(None),
             )  # fmt: skip
         return done
+
+
+def _holder(node: str, incarnation: bytes) -> str:
+    """An sm, from its start to its end."""
+    return f'{node} {incarnation.hex()}'
 
 
 def in_order(messages: Sequence[Stored]) -> list[Stored]:
