@@ -39,5 +39,5 @@ def feature(mechanisms: tuple[str, ...]) -> bytes:
 
 def token(value: str, expires: float) -> bytes:
     """In <success/>: the client's new token, and when it ends (seconds since 1970 UTC; §3.3)."""
-    at = datetime.fromtimestamp(expires, UTC).strftime('%Y-%m-%dT%H:%M:%SZ')
+    at = datetime.fromtimestamp(int(expires), UTC).strftime('%Y-%m-%dT%H:%M:%SZ')
     return f"<token xmlns='{ns.FAST}' expiry='{at}' token='{value}'/>".encode()
