@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Any
 
-from OpenSSL import SSL
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from OpenSSL import SSL, crypto
 from twisted.internet import ssl
 
+from jabberd_tx.base.addresses import is_loopback
 from jabberd_tx.base.options import ConfigError
 
 SHORTEST_SECRET = 16
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what goes there stays on this machine."""
-    if host == 'localhost':
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_secret(options: Any) -> None:
@@ -63,30 +56,31 @@ def connecting_tls(options: Any, host: str, section: str = 'link') -> Any:
             )
         return None
     try:
-        roots = ssl.trustRootFromCertificates(_certificates(options.tls_authority))
+        found = [ssl.Certificate(crypto.X509.from_cryptography(one)) for one in _certificates(options.tls_authority)]
+        roots = ssl.trustRootFromCertificates(found)
     except (OSError, SSL.Error, ValueError) as error:
         raise ConfigError(f'{section}.tls_authority: {_what(error)}') from None
     return ssl.optionsForClientTLS(host, roots, extraCertificateOptions={'raiseMinimumTo': ssl.TLSVersion.TLSv1_2})
 
 
-def _certificates(path: str) -> list[ssl.Certificate]:
+def _certificates(path: str) -> list[x509.Certificate]:
     """All certificates of a PEM file."""
-    begin, end = b'-----BEGIN CERTIFICATE-----', b'-----END CERTIFICATE-----'
-    pieces = Path(path).read_bytes().split(begin)[1:]
-    found = [ssl.Certificate.loadPEM(begin + piece.partition(end)[0] + end) for piece in pieces]
-    if not found:
+    data = Path(path).read_bytes()
+    if b'-----BEGIN CERTIFICATE-----' not in data:
         raise ValueError(f'{path} has no certificate')
-    return found
+    try:
+        return x509.load_pem_x509_certificates(data)
+    except ValueError:
+        raise ValueError(f'{path}: expected certificates in PEM') from None
 
 
 def _private(chain_path: str, key_path: str) -> dict[str, Any]:
-    chain = _certificates(chain_path)
-    key = ssl.KeyPair.load(Path(key_path).read_bytes(), 1)
-    return {
-        'privateKey': key.original,
-        'certificate': chain[0].original,
-        'extraCertChain': [certificate.original for certificate in chain[1:]],
-    }
+    certificate, *issuers = _certificates(chain_path)
+    try:
+        key = serialization.load_pem_private_key(Path(key_path).read_bytes(), None)
+    except (TypeError, UnsupportedAlgorithm, ValueError):
+        raise ValueError(f'{key_path}: expected a private key in PEM, without a password') from None
+    return {'privateKey': key, 'certificate': certificate, 'extraCertChain': issuers}
 
 
 def _what(error: Exception) -> str:

@@ -7,10 +7,12 @@ from secrets import token_bytes
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from twisted.internet import reactor, ssl
 from twisted.internet.defer import Deferred, ensureDeferred, inlineCallbacks
 from twisted.trial.unittest import TestCase
 
+from jabberd_tx.base.addresses import is_loopback
 from jabberd_tx.base.certificates import self_signed
 from jabberd_tx.base.metrics import Metrics
 from jabberd_tx.base.options import ConfigError
@@ -18,7 +20,7 @@ from jabberd_tx.base.turn import Turn
 from jabberd_tx.link.frames import Route, make_uid
 from jabberd_tx.link.options import OPTIONS
 from jabberd_tx.link.pool import Pool
-from jabberd_tx.link.security import check_secret, connecting_tls, is_loopback, listening_tls
+from jabberd_tx.link.security import check_secret, connecting_tls, listening_tls
 from jabberd_tx.link.server import listen
 from jabberd_tx.routing.options import OPTIONS as ROUTER_OPTIONS
 from jabberd_tx.routing.router import Router
@@ -72,6 +74,30 @@ def test_a_key_that_is_not_the_certificates_is_refused(tmp_path: Path):
         self_signed(['localhost'], tmp_path / f'{name}.pem', tmp_path / f'{name}.key')
     with pytest.raises(ConfigError, match=r'^link\.tls_certificate, link\.tls_key: '):
         listening_tls(options(tls_certificate=str(tmp_path / 'a.pem'), tls_key=str(tmp_path / 'b.key')), '0.0.0.0')
+
+
+def test_a_key_that_is_none_or_has_a_password_is_named(tmp_path: Path):
+    chain, key = tmp_path / 'a.pem', tmp_path / 'a.key'
+    self_signed(['localhost'], chain, key)
+    private = serialization.load_pem_private_key(key.read_bytes(), None)
+    locked = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b'x')
+    )
+    for data in (b'nothing', chain.read_bytes(), locked):
+        key.write_bytes(data)
+        with pytest.raises(ConfigError, match=r'^link\.tls_certificate, link\.tls_key: .*a\.key: .*without a password'):
+            listening_tls(options(tls_certificate=str(chain), tls_key=str(key)), '0.0.0.0')
+
+
+@pytest.mark.filterwarnings('error')
+def test_certificates_and_keys_are_given_to_tls_in_no_way_that_is_to_go(tmp_path: Path):
+    """With a chain of two, and two authorities."""
+    chain, key, other = tmp_path / 'a.pem', tmp_path / 'a.key', tmp_path / 'b.pem'
+    self_signed(['localhost'], chain, key)
+    self_signed(['localhost'], other, tmp_path / 'b.key')
+    chain.write_text(chain.read_text() + other.read_text())
+    assert listening_tls(options(tls_certificate=str(chain), tls_key=str(key)), '0.0.0.0') is not None
+    assert connecting_tls(options(tls_authority=str(chain)), 'router.example.net') is not None
 
 
 class TestOverTls(TestCase):

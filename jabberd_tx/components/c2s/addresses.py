@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+
+from jabberd_tx.base.addresses import ip_of
 
 Network = IPv4Network | IPv6Network
-
-
-@lru_cache(4096)
-def parse_address(host: str) -> IPv4Address | IPv6Address | None:
-    """An IP address without its zone, an IPv4 one in IPv6 as IPv4; None for what is none."""
-    try:
-        address = ip_address(host.partition('%')[0])
-    except ValueError:
-        return None
-    return getattr(address, 'ipv4_mapped', None) or address
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an IP address is this machine's own."""
-    address = parse_address(host)
-    return address is not None and address.is_loopback
 
 
 def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
@@ -35,7 +20,7 @@ def counted_as(host: str, unlimited: Sequence[Network]) -> str:
 
     '' for one that is in `unlimited`, or no IP address.
     """
-    address = parse_address(host)
+    address = ip_of(host)
     if address is None or any(address in network for network in unlimited):
         return ''
     if isinstance(address, IPv4Address):

@@ -71,11 +71,11 @@ class FastTokens:
                     right = token
             if right is None or account is None:
                 raise SaslFailure('not-authorized')
-        now = self._reactor.seconds()
-        if right.expires <= now:
-            raise SaslFailure('credentials-expired')
-        if not await self._ask(fast_tokens.use, owner, client, right.nonce, wish.uses, now, wish.invalidate):
-            raise SaslFailure('not-authorized', 'the token was used with that count already')
+            now = self._reactor.seconds()
+            if right.expires <= now:
+                raise SaslFailure('credentials-expired')
+            if not await self._ask(fast_tokens.use, owner, client, right.nonce, wish.uses, now, wish.invalidate):
+                raise SaslFailure('not-authorized', 'the token was used with that count already')
         answer = responder_hash(self._secret(owner, client, mechanism, right.nonce), data)
         return Authenticated(account, answer), right
 

@@ -15,11 +15,11 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from jabberd_tx.base.addresses import is_loopback
 from jabberd_tx.base.flush import listen_tcp
 from jabberd_tx.base.metrics import Metrics
 from jabberd_tx.base.tls import ServerContexts, bindings
 from jabberd_tx.base.turn import Turn
-from jabberd_tx.components.c2s.addresses import is_loopback
 from jabberd_tx.components.c2s.admission import AdmissionGate, descriptors_for_clients
 from jabberd_tx.components.c2s.authentication import Authentication
 from jabberd_tx.components.c2s.client_port import ClientFactory

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from jabberd_tx.base.addresses import is_loopback
 from jabberd_tx.base.option import ValuesOf
 from jabberd_tx.base.options import Option, Section
-from jabberd_tx.link.security import is_loopback
 
 _MIB = 1 << 20
 

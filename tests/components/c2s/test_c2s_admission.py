@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from jabberd_tx.base.options import ConfigError, load
-from jabberd_tx.components.c2s.addresses import counted_as, is_loopback, parse_networks
+from jabberd_tx.components.c2s.addresses import counted_as, parse_networks
 from jabberd_tx.components.c2s.admission import descriptors_for_clients
 from jabberd_tx.components.c2s.service import OPTIONS, ClientFactory
 from jabberd_tx.testing import memory_transport
@@ -39,14 +39,6 @@ def came_in(site: Site, *hosts: str) -> list[XmppClient]:
 def test_addresses_that_count_as_one(host: str, group: str) -> None:
     """IPv4 one by one, IPv6 by /64; those that are not limited as none."""
     assert counted_as(host, parse_networks(['10.0.0.0/8', '2001:db8:ffff::/48'])) == group
-
-
-@pytest.mark.parametrize(
-    ('host', 'own'), [('127.3.2.1', True), ('::1', True), ('::ffff:127.0.0.1', True), ('192.0.2.1', False)]
-)
-def test_loopback_is_known_in_each_form(host: str, own: bool) -> None:
-    """Also within IPv6."""
-    assert is_loopback(host) is own
 
 
 def test_one_address_gets_so_many_connections_and_others_go_on() -> None:

@@ -9,7 +9,10 @@ from twisted.internet.defer import Deferred
 
 from jabberd_tx.components.c2s.failed_logins import Failures, delay
 from jabberd_tx.testing.client import Refused, XmppClient
+from jabberd_tx.testing.sasl2_client import log_in, outcome, request
+from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.events import Nonza
+from jabberd_tx.xmpp.sasl.hashed_token import initiator_hash
 from tests.components.c2s.c2s_support import DOMAIN, Site
 
 OPTIONS = {
@@ -182,6 +185,58 @@ def test_what_is_no_failure_of_the_client_is_not_counted() -> None:
         client.drop()
         site.settle()
     assert guess(site) == 0
+
+
+AGENT = 'd4565fa7-4d72-4749-b3d3-740edbf87770'
+WANTED = f"<request-token xmlns='{ns.FAST}' mechanism='HT-SHA-256-NONE'/>"
+
+
+class ByToken(Attempt):
+    """By XEP-0484, with what may be a token."""
+
+    async def _log_in(self, mechanism: str) -> None:
+        await self.client.open()
+        initial = self.client.user.encode() + b'\0' + initiator_hash(self.client.password.encode(), b'')
+        self.client.send(request('HT-SHA-256-NONE', initial, f"<fast xmlns='{ns.FAST}' count='1'/>", AGENT))
+        try:
+            await outcome(self.client, 'success')
+        except Refused as refused:
+            self._over(str(refused))
+        else:
+            self._over('success')
+
+
+def token(site: Site) -> str:
+    """One of romeo's client on this machine, got in the time that it takes."""
+    client = site.connect()
+    site.run(client.open())
+    success = site.run(log_in(client, WANTED, agent=AGENT))
+    return success.inner.decode().partition("token='")[2].partition("'")[0]
+
+
+def test_wrong_tokens_are_failed_logins_like_wrong_passwords() -> None:
+    """Each slows down the other's attempts; the right one of either ends it."""
+    site = Site(**{**OPTIONS, 'unlimited_addresses': ['203.0.114.0/24']}, plain_without_tls=True)
+    right = token(site)
+    for _ in range(2):
+        assert ByToken(site, 'romeo', 'wrong', '127.0.0.1').wait() == 0
+    assert guess(site, host='127.0.0.1') == 0
+    attempt = ByToken(site, 'romeo', 'wrong', '127.0.0.1')
+    assert attempt.wait() > 0 and attempt.outcome == 'not-authorized'
+    assert guess(site, host='127.0.0.1') > 0
+    attempt = ByToken(site, 'romeo', right, '127.0.0.1')
+    assert attempt.wait() > 0 and attempt.outcome == 'success'
+    assert guess(site, host='127.0.0.1') == 0
+
+
+def test_a_token_that_is_used_once_more_with_its_count_has_failed() -> None:
+    """Whoever has overheard it, and says it again (XEP-0484 §3.4)."""
+    site = Site(**OPTIONS, plain_without_tls=True)
+    right = token(site)
+    assert ByToken(site, 'romeo', right, '127.0.0.1').wait() == 0
+    waits = [ByToken(site, 'romeo', right, '127.0.0.1').wait() for _ in range(5)]
+    assert waits[:3] == [0, 0, 0] and 0 < waits[3] < waits[4]
+    assert site.c2s.limited.counts.login_delay == 2
 
 
 def test_the_table_is_bounded_and_lets_go_of_the_oldest() -> None:
