@@ -27,7 +27,7 @@ from jabberd_tx.base.replay import ReplayWindow
 from jabberd_tx.link.frames import REPEAT, Bounce, Confirm, Fanout, Route, Working
 from jabberd_tx.link.interfaces import Link, Links
 from jabberd_tx.link.kept_frames import KeptFrames, TooManyKept
-from jabberd_tx.xmpp.errors import StanzaError, may_reply
+from jabberd_tx.xmpp.errors import CONDITIONS, StanzaError, error_reply, may_reply
 from jabberd_tx.xmpp.jid import parse
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -110,7 +110,12 @@ class StanzaComponent:
         """An error, or the result of an IQ, for something that this component has sent."""
 
     def undelivered(self, stanza: Stanza, reason: str) -> None:
-        """Nobody has taken what this component sent."""
+        """Nobody has taken what this component sent, for a reason of BOUNCE; what a router's rules do not let pass is
+        answered with its error."""
+        if reason in CONDITIONS:
+            if may_reply(stanza):
+                self.answered(error_reply(stanza, reason))
+            return
         self.log.warn('{name}: nobody took {stanza}: {reason}', name=self.name, stanza=stanza, reason=reason)
 
     # ---- sending

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jabberd_tx.link.frames import Bounce, Confirm, Copy, Drain, Fanout, Present, Redirect, Route, Working
+from jabberd_tx.link.frames import (
+    DEFAULT_ROUTE,
+    EVERY_INSTANCE,
+    Bounce,
+    Confirm,
+    Copy,
+    Drain,
+    Fanout,
+    Present,
+    Redirect,
+    Route,
+    Working,
+)
 
 Frame = Route | Fanout | Confirm | Working | Bounce | Present | Drain | Redirect | Copy
 
@@ -75,6 +87,13 @@ class Links(Protocol):
 
     def drain(self) -> None:
         """Say on all links that this node is about to leave: new work goes to others."""
+
+
+def may_have_gone(links: Links, dest: str, name: str) -> bool:
+    """Whether what was sent to `dest` may be with an instance of `name`."""
+    if dest == name or dest == name + EVERY_INSTANCE:
+        return True
+    return name == DEFAULT_ROUTE and not links.instances(dest)
 
 
 class Component(Protocol):

@@ -15,8 +15,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from jabberd_tx.base.backoff import Backoff
 from jabberd_tx.base.replay import WIDTH
-from jabberd_tx.link.frames import NO_LINK, REPEAT, Bounce, Route, make_uid, uid_number
-from jabberd_tx.link.interfaces import Link, Links
+from jabberd_tx.link.frames import DENIED, NO_LINK, REPEAT, Bounce, Route, make_uid, uid_number
+from jabberd_tx.link.interfaces import Link, Links, may_have_gone
 from jabberd_tx.xmpp.stanza import Stanza
 
 # How many more routers or clustering components a frame may pass.
@@ -24,7 +24,8 @@ HOPS = 8
 # Lanes with nothing in them are forgotten beyond so many.
 MOST_LANES = 4096
 
-# Told of a stanza that nobody took, and the reason of its last bounce.
+# Told of a stanza that nobody took, and the reason of its last bounce; of one that a router's rules do not let pass the
+# condition of the stanza error.
 GaveUp = Callable[[Stanza, str], None]
 
 
@@ -130,7 +131,16 @@ class KeptFrames:
     def bounced(self, bounce: Bounce, link: Link) -> None:
         """It could not be handed on."""
         lane = self._by_stream.get(bounce.uid[:16])
-        if lane is None or bounce.uid not in lane.flying or lane.pause is not None or lane.link is not link:
+        if lane is None or bounce.uid not in lane.flying or lane.link is not link:
+            return
+        if bounce.reason == DENIED:
+            frame = lane.flying.pop(bounce.uid)
+            self._count -= 1
+            assert isinstance(frame.payload, Stanza)
+            self._gave_up(frame.payload, bounce.detail)
+            self._push(lane)
+            return
+        if lane.pause is not None:
             return
         now = self._reactor.seconds()
         if bounce.detail == 'hops' or (lane.since and now - lane.since > self._patience):
@@ -166,16 +176,16 @@ class KeptFrames:
 
     def path_lost(self, link: Link, dest: str) -> None:
         """A router can't reach an instance of a name any more that others reach."""
-        self._all_again(lambda lane: lane.link is link and lane.dest == dest)
+        self._all_again(lambda lane: lane.link is link and may_have_gone(self._links, lane.dest, dest))
 
     def name_lost(self, name: str) -> None:
         """An instance is gone: it may be the one that took what is not confirmed."""
-        self._all_again(lambda lane: lane.dest == name)
+        self._all_again(lambda lane: may_have_gone(self._links, lane.dest, name))
 
     def name_came(self, name: str) -> None:
         """Somebody serves it again."""
         for lane in self._lanes.values():
-            if lane.dest == name and lane.pause is not None:
+            if lane.pause is not None and may_have_gone(self._links, lane.dest, name):
                 lane.pause.cancel()
                 self._again(lane)
 

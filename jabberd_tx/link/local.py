@@ -60,7 +60,7 @@ class LocalLink:
     def route(self, frame: Route) -> None:
         if self.up:
             if self._redirects.active:
-                frame = self._redirects.applied(frame)
+                frame = self._redirects.applied(frame, self)
             self._route(self._port, frame, None, WEIGHT)
 
     def fanout(self, frame: Fanout) -> None:
@@ -303,8 +303,8 @@ class LocalLinks:
             del self._instances[name]
         self._component.on_down(name, node, incarnation)
         if name == node and self.redirects.active:
-            for bounce in self.redirects.node_lost(node):
-                self._component.on_bounce(bounce, self._last_link)
+            for bounce, link in self.redirects.node_lost(node):
+                self._component.on_bounce(bounce, link)
 
     def _unpack(self, frame: Route | Fanout) -> Stanza | None:
         """The stanza in bytes from elsewhere.  None for anything else: counted, and confirmed, as a repeat

@@ -117,7 +117,7 @@ class RouterLink:
         """Send; ValueError for a frame that is longer than any link may take."""
         if self.up:
             if self._redirects.active:
-                frame = self._redirects.applied(frame)
+                frame = self._redirects.applied(frame, self)
             data = encode(frame)
             if len(data) > self._longest:
                 raise ValueError(f'a ROUTE of {len(data)} bytes: link.frame_limit is too small for the stanzas allowed')

@@ -286,13 +286,9 @@ class Pool:
             if name == node:
                 self._drained.pop(node, None)
                 if not up and self.redirects.active:
-                    self._bounce_redirected(node)
+                    for bounce, link in self.redirects.node_lost(node):
+                        self._call(self._component.on_bounce, bounce, link)
             self._call(self._component.on_up if up else self._component.on_down, name, node, incarnation)
-
-    def _bounce_redirected(self, node: str) -> None:
-        link = self.pick(node)
-        for bounce in self.redirects.node_lost(node) if link is not None else ():
-            self._call(self._component.on_bounce, bounce, link)
 
     def _call(self, call: Callable[..., None], *arguments: object) -> None:
         try:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from jabberd_tx.link.frames import BUSY, CLIENT, RETURNED, Bounce, Redirect, Route
+from jabberd_tx.link.interfaces import Link
 from jabberd_tx.xmpp.jid import InvalidJid, parse
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -66,8 +67,9 @@ class RedirectTable:
 
 
 class _Sent(NamedTuple):
-    """Where the sender has sent a frame, and where it went."""
+    """Where the sender has sent a frame, and where it went, over which link."""
 
+    link: Link
     dest: str
     key: str | None
     epoch: int
@@ -93,8 +95,8 @@ class Redirects:
         self._table.put(frame)
         self._look()
 
-    def applied(self, frame: Route) -> Route:
-        """The frame as it is to be sent.
+    def applied(self, frame: Route, link: Link) -> Route:
+        """The frame as it is to be sent over that link.
 
         A frame for a session (its key is a stream id), or of one (from a client, or given back by it) stays as it is.
         """
@@ -110,7 +112,7 @@ class Redirects:
             return frame
         if len(flying) >= MOST_FLYING:
             del flying[next(iter(flying))]
-        flying[frame.uid] = _Sent(frame.dest, key, frame.epoch, node)
+        flying[frame.uid] = _Sent(link, frame.dest, key, frame.epoch, node)
         return frame._replace(dest=node)
 
     def confirmed(self, uids: Iterable[bytes]) -> None:
@@ -129,14 +131,14 @@ class Redirects:
         self._look()
         return self._back(bounce.uid, sent)
 
-    def node_lost(self, node: str) -> list[Bounce]:
-        """The node is gone: what to tell the sender of the frames that were under way to it."""
+    def node_lost(self, node: str) -> list[tuple[Bounce, Link]]:
+        """The node is gone: what to tell the sender of the frames that were under way to it, as if by their links."""
         self._table.end(node)
         lost = [(uid, sent) for uid, sent in self._flying.items() if sent.node == node]
         for uid, _ in lost:
             del self._flying[uid]
         self._look()
-        return [self._back(uid, sent) for uid, sent in lost]
+        return [(self._back(uid, sent), sent.link) for uid, sent in lost]
 
     def _back(self, uid: bytes, sent: _Sent) -> Bounce:
         return Bounce(self._node, '', BUSY, sent.dest, sent.key, sent.epoch, uid, '')

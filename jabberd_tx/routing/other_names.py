@@ -7,7 +7,9 @@ from typing import Any
 
 from jabberd_tx.base.option import ValuesOf
 from jabberd_tx.base.options import Option, Section
-from jabberd_tx.link.frames import DEFAULT_ROUTE
+from jabberd_tx.link.frames import DEFAULT_ROUTE, Route
+from jabberd_tx.xmpp.jid import InvalidJid, parse
+from jabberd_tx.xmpp.stanza import Stanza
 
 
 def _check(values_of: ValuesOf) -> None:
@@ -68,3 +70,16 @@ class OtherNames:
         self._configured = default
         self.default = default or bound
         self._aliases = {table.name: table.target for table in aliases}
+
+
+def is_addressed(frame: Route) -> bool:
+    """Whether the frame's destination is a name that its stanza is to, or the default route itself: not a node, then,
+    which may be gone."""
+    if frame.dest == DEFAULT_ROUTE:
+        return True
+    payload = frame.payload
+    try:
+        stanza = payload if isinstance(payload, Stanza) else Stanza.unpack(payload)
+        return parse(stanza.attrs.get('to', '')).domain == frame.dest
+    except (InvalidJid, ValueError):
+        return False

@@ -30,6 +30,7 @@ from jabberd_tx.link.interfaces import Port
 from jabberd_tx.routing.access import AccessRules
 from jabberd_tx.routing.filters import ALLOW, DENY, FilterRules
 from jabberd_tx.routing.lanes import BrokenLanes
+from jabberd_tx.routing.other_names import is_addressed
 from jabberd_tx.routing.register import Attached, Register
 
 
@@ -151,7 +152,7 @@ class Router(Register):
         if target is not None:
             node = target if target in self._nodes else self._names.pick(frame._replace(dest=target))
         if node is None and others.default and others.default not in self._nodes[port.node].names:
-            node = self._names.pick(frame._replace(dest=others.default))
+            node = self._names.pick(frame._replace(dest=others.default)) if is_addressed(frame) else None
         return node
 
     def _route_nowhere(self, port: Port, frame: Route, raw: bytes | None, size: int) -> None:

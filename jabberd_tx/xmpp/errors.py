@@ -66,6 +66,11 @@ class StanzaError(Exception):
         return error_reply(stanza, self.condition, self.text, self.type, self.uri, self.application)
 
 
+def condition_of(text: str, otherwise: str) -> str:
+    """The text if it is a condition, such as the one that comes with a BOUNCE `denied`; else the other."""
+    return text if text in CONDITIONS else otherwise
+
+
 def may_reply(stanza: Stanza) -> bool:
     """Whether an error may answer it: never one to an error, nor to an IQ result (RFC 6120 §8.3.1, §8.2.3)."""
     return stanza.attrs.get('type') not in ('error', 'result')

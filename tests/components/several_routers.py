@@ -140,6 +140,9 @@ class SeveralLinks:
             chosen = self._up[rendezvous(key, names)] if names else None
         return chosen
 
+    def reachable(self, name: str) -> bool:
+        return bool(self.instances(name) or self.instances('*'))
+
     def instances(self, name: str) -> dict[str, bytes]:
         return self._table.of_name(name)
 

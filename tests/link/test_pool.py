@@ -174,6 +174,24 @@ class TestPool(Site):
         )
 
     @inlineCallbacks
+    def test_what_a_component_redirects_goes_straight_to_the_node_until_it_takes_that_back(self):
+        self.router('r1')
+        c2s, sm = yield self.pair()
+        other = self.pool('sm-2')
+        yield c2s.heard('up', 'sm-2', 'sm-2')
+        sm.links.redirect('juliet@example.net', 'sm-2', 60)
+        yield self.spin(lambda: c2s.links.redirects.active)
+        redirected = c2s.send(DOMAIN, 'juliet@example.net', CHAT)
+        yield other.until(lambda: other.routes)
+        yield c2s.until(lambda: c2s.confirmed)
+        sm.links.redirect('juliet@example.net', 'sm-2', 0)
+        yield self.spin(lambda: not c2s.links.redirects.active)
+        again = c2s.send(DOMAIN, 'juliet@example.net', CHAT)
+        yield sm.until(lambda: sm.routes)
+        self.assertEqual([route.uid for route in other.routes], [redirected])
+        self.assertEqual([route.uid for route in sm.routes], [again])
+
+    @inlineCallbacks
     def test_many_frames_arrive_in_order_and_all_are_confirmed(self):
         self.router('r1')
         c2s, sm = yield self.pair()

@@ -26,11 +26,12 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from jabberd_tx.base.backoff import Backoff
+from jabberd_tx.components.c2s.denied import refuse
 from jabberd_tx.components.c2s.returned import HOPS
 from jabberd_tx.components.c2s.session import ATTACHING, LIVE, STARTING, Session
 from jabberd_tx.components.c2s.sm_node import NOWHERE, SmNode
 from jabberd_tx.link import session as vocabulary
-from jabberd_tx.link.frames import BUSY, CLIENT, NO_LINK, REPEAT, Bounce, Route, uid_number
+from jabberd_tx.link.frames import BUSY, CLIENT, DENIED, NO_LINK, REPEAT, Bounce, Route, uid_number
 from jabberd_tx.xmpp.errors import error_reply
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -145,7 +146,9 @@ class Pins:
             return
         if not frame.source and link is not session.link:
             return  # from a router that is not asked any more
-        if frame.reason == BUSY:
+        if frame.reason == DENIED:
+            refuse(session, number, frame.detail)
+        elif frame.reason == BUSY:
             self._wait_for(session.pin, session)
         elif frame.reason == NO_LINK and self._take_other_link(session):
             self._repeat(session)

@@ -2,6 +2,7 @@
 
 no-session, moved   the next session that RFC 6121 §8.5 names, or storage; the session store is asked anew
 no-link             another router, if the node is known to be there; otherwise as if its sessions were gone
+denied              a filter rule of a router: the sender gets its error
 busy                the lane pauses, longer each time; in the end the sender gets an error
 a lost link         everything on it goes again, in order, marked as a repeat
 the last link       all is forgotten: whoever sent it has not had it confirmed, and repeats it
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from jabberd_tx.base.backoff import Backoff
 from jabberd_tx.components.sm.lanes import Item, Lane
-from jabberd_tx.link.frames import BUSY, MOVED, NO_LINK, NO_SESSION, NOT_MINE, Bounce, Fanout
+from jabberd_tx.link.frames import BUSY, DEFAULT_ROUTE, DENIED, MOVED, NO_LINK, NO_SESSION, NOT_MINE, Bounce, Fanout
+from jabberd_tx.link.interfaces import may_have_gone
+from jabberd_tx.xmpp.errors import condition_of
 
 if TYPE_CHECKING:
     from jabberd_tx.components.sm.delivery import Delivery
@@ -40,7 +43,7 @@ class Bounces:
         trouble = item.troubled()
         if trouble.parts:
             part = trouble.parts.pop(frame.to)
-            if frame.reason in (NO_SESSION, MOVED) or not self._sm.links.instances(frame.to):
+            if frame.reason in (NO_SESSION, MOVED, DENIED) or not self._sm.links.instances(frame.to):
                 trouble.tried.update([(stream, frame.to) for stream in part.streams])
             if trouble.parts:
                 return True  # the others decide
@@ -50,7 +53,9 @@ class Bounces:
                 return True
         item.target = item.frame = None
         self._sm.measures.bounces.total += 1
-        if frame.reason == MOVED:
+        if frame.reason == DENIED:
+            self._delivery.refuse(item, condition_of(frame.detail, 'not-allowed'))
+        elif frame.reason == MOVED:
             self._ask_again(item)
         elif frame.reason == NO_SESSION:
             self._rule_out(item, frame)
@@ -71,7 +76,9 @@ class Bounces:
 
     def _is_there(self, item: Item, frame: Bounce, link: Link) -> bool:
         """Whether the node (or the name) is to be had by another router; that is taken then."""
-        if frame.detail == 'hops' or not self._sm.links.instances(frame.to):
+        links = self._sm.links
+        there = links.reachable(frame.to) if frame.to == item.to.domain else bool(links.instances(frame.to))
+        if frame.detail == 'hops' or not there:
             return False
         lane = item.lane
         if lane.link is link:
@@ -165,7 +172,11 @@ class Bounces:
 
     def name_lost(self, name: str) -> None:
         """An instance of a name is gone: it may be the one that took what is not confirmed."""
-        self._send_again(lambda item: item.target == name)
+        self._send_again(lambda item: item.target is not None and self._is_with(item, name))
+
+    def _is_with(self, item: Item, name: str) -> bool:
+        """Whether it went to a name, and may be with an instance of that one."""
+        return isinstance(item.target, str) and may_have_gone(self._sm.links, item.target, name)
 
     def path_lost(self, link: Link, dest: str) -> None:
         """A router can't reach a node (or an instance of a name) any more that others reach."""
@@ -174,7 +185,7 @@ class Bounces:
             if item.link is not link:
                 return False
             if item.frame is not None:
-                return item.frame.dest == dest
+                return item.frame.dest == dest or (dest == DEFAULT_ROUTE and self._is_with(item, dest))
             return item.trouble is not None and dest in item.trouble.parts
 
         self._send_again(went_there)

@@ -62,7 +62,7 @@ class Handshake:
         if contact == owner:
             return  # one sees oneself anyway
         if contact.rpartition('@')[2] not in self._sm.domains:
-            if not self._sm.links.instances(contact.rpartition('@')[2]):
+            if not self._sm.links.reachable(contact.rpartition('@')[2]):
                 raise StanzaError('remote-server-not-found')
         elif '@' not in contact:
             raise StanzaError('service-unavailable')

@@ -16,7 +16,7 @@ from jabberd_tx.components.sm.module import OTHER_ACCOUNT, OWN_ACCOUNT, SERVER, 
 from jabberd_tx.components.sm.tally import Tally
 from jabberd_tx.link.frames import CLIENT, REPEAT, Route
 from jabberd_tx.storage.operations import StorageError
-from jabberd_tx.xmpp.errors import StanzaError
+from jabberd_tx.xmpp.errors import StanzaError, condition_of
 from jabberd_tx.xmpp.jid import Jid, parse
 from jabberd_tx.xmpp.stanza import Child, Stanza
 
@@ -249,24 +249,24 @@ class IqAnswers:
             if session.jid == to.full:
                 self._sm.posts.to_stream(
                     self._owner(frame, to), session.node, session.stream, session.epoch, stanza,
-                    uid=frame.uid, flags=frame.flags & REPEAT, failed=lambda reason: self._gone(frame, stanza),
+                    uid=frame.uid, flags=frame.flags & REPEAT, failed=lambda reason: self._gone(frame, stanza, reason),
                 )  # fmt: skip
                 return
         self._gone(frame, stanza)
 
     def _pass_outside(self, frame: Route, stanza: Stanza, to: Jid) -> None:
-        if not self._sm.links.instances(to.domain):
+        if not self._sm.links.reachable(to.domain):
             raise StanzaError('remote-server-not-found')
         self._sm.posts.to_name(
             self._owner(frame, to), to.domain, None, stanza, uid=frame.uid, flags=frame.flags & REPEAT,
-            failed=lambda reason: self._sm.refuse(frame, stanza, 'remote-server-not-found'),
+            failed=lambda reason: self._sm.refuse(frame, stanza, condition_of(reason, 'remote-server-not-found')),
         )  # fmt: skip
 
     @staticmethod
     def _owner(frame: Route, to: Jid) -> str:
         return frame.key if isinstance(frame.key, str) else to.bare
 
-    def _gone(self, frame: Route, stanza: Stanza) -> None:
+    def _gone(self, frame: Route, stanza: Stanza, reason: str = '') -> None:
         """No such session: a get or set is answered, the rest is dropped (RFC 6121 §8.5.3.2.3)."""
         if stanza.attrs.get('type') in ('get', 'set'):
-            self._sm.refuse(frame, stanza, 'service-unavailable')
+            self._sm.refuse(frame, stanza, condition_of(reason, 'service-unavailable'))

@@ -15,7 +15,8 @@ from twisted.logger import Logger
 
 from jabberd_tx.base.backoff import Backoff
 from jabberd_tx.components.sm.sending import HOPS
-from jabberd_tx.link.frames import BUSY, MOVED, NO_LINK, NOT_MINE, REPEAT, Bounce, Fanout, Route
+from jabberd_tx.link.frames import BUSY, DENIED, MOVED, NO_LINK, NOT_MINE, REPEAT, Bounce, Fanout, Route
+from jabberd_tx.link.interfaces import may_have_gone
 from jabberd_tx.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ MOST_TARGETS = 1000
 # What is kept in all; beyond, nothing more is posted: it is as if its sessions were gone.
 MOST_KEPT = 200_000
 
-# Told that nothing came of a post, with the reason of the last bounce; and that it arrived.
+# Told that nothing came of a post, with the reason of the last bounce (of `denied`: the condition of the stanza error);
+# and that it arrived.
 Failed = Callable[[str], None]
 Arrived = Callable[[], None]
 
@@ -39,14 +41,16 @@ class Post:
     owner    the bare JID that chooses the link
     link     the way it took; None: it waits for one
     busy_at  when it was first refused for lack of credit; 0: never
+    named    it goes to a name, not to a node
     """
 
-    __slots__ = ('arrived', 'busy_at', 'failed', 'frame', 'link', 'owner')
+    __slots__ = ('arrived', 'busy_at', 'failed', 'frame', 'link', 'named', 'owner')
 
     def __init__(self, owner: str, frame: Route | Fanout, failed: Failed | None, arrived: Arrived | None) -> None:
         self.owner, self.frame, self.failed, self.arrived = owner, frame, failed, arrived
         self.link: Link | None = None
         self.busy_at = 0.0
+        self.named = False
 
 
 class Posts:
@@ -109,7 +113,9 @@ class Posts:
     ) -> None:
         """To whoever serves the name; `key` is the bare JID to hash, or None for the name's own policy."""
         frame = Route(name, key, self._node, 0, uid or self.new_uid(), HOPS, flags, stanza)
-        self._post(Post(owner, frame, failed, None))
+        post = Post(owner, frame, failed, None)
+        post.named = True
+        self._post(post)
 
     def fan_out(self, owner: str, sessions: Iterable[Session], stanza: Stanza, to: str | None = None) -> None:
         """One stanza (without `to`) to many sessions: a frame for each node.  `to`: for all; by default the full JID
@@ -169,7 +175,11 @@ class Posts:
         if bounce.reason == MOVED and bounce.detail not in ('', bounce.to):
             self._redirect(post, bounce.detail)
             return True
-        reachable = bool(self._links.instances(bounce.to)) and bounce.detail != 'hops'
+        if bounce.reason == DENIED:
+            self._drop(post, bounce.detail)
+            return True
+        there = self._links.reachable(bounce.to) if post.named else bool(self._links.instances(bounce.to))
+        reachable = there and bounce.detail != 'hops'
         if bounce.reason == BUSY or (bounce.reason in (NO_LINK, NOT_MINE) and reachable):
             self._try_later(post, bounce, link)
         else:
@@ -248,7 +258,7 @@ class Posts:
 
     def path_lost(self, link: Link, dest: str) -> None:
         """A router can't reach a node (or an instance of a name) any more that others reach."""
-        self._again(lambda post: post.link is link and post.frame.dest == dest)
+        self._again(lambda post: post.link is link and (post.frame.dest == dest or self._is_with(post, dest)))
 
     def link_came(self) -> None:
         """What waits for a link is sent."""
@@ -264,11 +274,15 @@ class Posts:
 
     def name_lost(self, name: str) -> None:
         """An instance of the name is gone: another one gets what is not confirmed."""
-        if self._links.instances(name):
-            self._again(lambda post: post.frame.dest == name)
+        if self._links.reachable(name):
+            self._again(lambda post: self._is_with(post, name))
         else:
-            for post in [post for post in self.kept.values() if post.frame.dest == name]:
+            for post in [post for post in self.kept.values() if self._is_with(post, name)]:
                 self._drop(post, NO_LINK)
+
+    def _is_with(self, post: Post, name: str) -> bool:
+        """Whether it may be with an instance of the name."""
+        return post.named and may_have_gone(self._links, post.frame.dest, name)
 
     def _again(self, concerned: Callable[[Post], bool]) -> None:
         for post in list(self.kept.values()):

@@ -265,7 +265,7 @@ class Presence:
         if to.domain in self._domains and stanza.attrs.get('type') == 'probe':
             await self._probes.answer(stanza, parse(stanza.attrs['from']), to)
             return
-        if to.domain not in self._domains and not self._sm.links.instances(to.domain):
+        if to.domain not in self._domains and not self._sm.links.reachable(to.domain):
             if stanza.attrs.get('type') != 'error':
                 raise StanzaError('remote-server-not-found')
             return
@@ -305,7 +305,7 @@ class Presence:
     def to_elsewhere(self, owner: str, stanza: Stanza, to: str) -> None:
         """To a bare JID of another domain, if somebody serves it."""
         name = to.rpartition('@')[2]
-        if self._sm.links.instances(name):
+        if self._sm.links.reachable(name):
             self._posts.to_name(owner, name, None, stanza)
 
     # ---- from elsewhere

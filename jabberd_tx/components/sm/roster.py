@@ -98,7 +98,7 @@ class RosterAnswers:
         if seen:
             await self._sm.presence.hide(owner, contact)
         name = contact.rpartition('@')[2]
-        if not self._sm.links.instances(name) or (name in self._sm.domains and '@' not in contact):
+        if not self._sm.links.reachable(name) or (name in self._sm.domains and '@' not in contact):
             return
         kinds = []
         if old.subscription in ('to', 'both') or old.ask:

@@ -33,7 +33,7 @@ class Sending:
         name = item.to.domain
         if way is not None and (mixed or way != name):
             return False
-        if not self._links.instances(name):
+        if not self._links.reachable(name):
             if way is not None:
                 return False
             self._delivery.refuse(item, 'remote-server-not-found')

@@ -322,7 +322,7 @@ class SessionManager:
         """
         to = parse(stanza.attrs['to'])
         if to.domain not in self.domains:
-            if self.links.instances(to.domain):
+            if self.links.reachable(to.domain):
                 self.posts.to_name(to.bare, to.domain, None, stanza)
         elif to.resource:
             self.with_sessions(to.bare, lambda sessions: self._send_to(sessions, to.full, stanza))

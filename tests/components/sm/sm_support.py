@@ -375,6 +375,9 @@ class SeveralLinks:
         up = [links._link for links in self.all if links._link is not None and links._link is not avoid]
         return up[sum(key.encode()) % len(up)] if up else None
 
+    def reachable(self, name: str) -> bool:
+        return bool(self.instances(name) or self.instances('*'))
+
     def instances(self, name: str) -> dict[str, bytes]:
         return {node: inc for links in self.all for node, inc in links.instances(name).items()}
 
