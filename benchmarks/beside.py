@@ -51,7 +51,7 @@ def prepare(tree: Path, work: Path) -> dict[str, str]:
 
 def servers(shape: str, trees: dict[str, Path], own: dict[str, dict[str, str]]) -> list[Any]:
     """The same shape of both."""
-    from servers import OwnServer  
+    from servers import OwnServer
 
     return [
         OwnServer(
@@ -64,8 +64,8 @@ def servers(shape: str, trees: dict[str, Path], own: dict[str, dict[str, str]]) 
 
 def measure(pairs: list[list[Any]], options: Any) -> Any:
     """All runs, as yardstick/compare.py keeps them."""
-    import compare  
-    import servers as known  
+    import compare
+    import servers as known
 
     class InTurns(compare.Comparison):  # type: ignore[misc]
         def run(self) -> None:

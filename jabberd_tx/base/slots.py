@@ -5,17 +5,21 @@ A key's hash picks one of 16,384 slots; a slot belongs to the instance with the 
 slot and the instance's name and weight, so that all who know the same instances have the same table
 without a word between them, and an instance that comes or goes moves its own share of the slots only.
 
-Scores are cached for each instance.  Those of a new one are computed in slices, a slice a turn; until
-they are there the table answers as before, then it switches at once.
+Scores are cached for each instance, once for all tables that know it.  Those of a new one are computed in slices;
+until they are there the table answers as before, then it switches at once.  The slots of one that is gone are looked
+at when they are asked for, and in slices.  All tables of a process together take one slice a turn: however many names
+an instance serves, nobody waits when it comes or goes.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Callable
 from hashlib import blake2b
 from math import log
 from struct import Struct
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -24,7 +28,7 @@ from jabberd_tx.base.hashing import hash64
 SLOTS = 16384
 _MASK = SLOTS - 1
 _EACH = 8  # scores that one BLAKE2b-512 gives
-_SLICE = 1024  # slots scored in one turn: about half a millisecond
+_SLICE = 1024  # slots scored, or looked at, in one turn: about half a millisecond
 _words = Struct('>8Q').unpack
 _UNIT = 2.0**-53
 
@@ -52,7 +56,7 @@ def scores(name: str, weight: float, first: int, count: int) -> array[float]:
 class _Scored:
     """An instance and its scores, as far as they are computed."""
 
-    __slots__ = ('name', 'scores', 'weight')
+    __slots__ = ('__weakref__', 'name', 'scores', 'weight')
 
     def __init__(self, name: str, weight: float) -> None:
         self.name, self.weight = name, weight
@@ -65,33 +69,81 @@ class _Scored:
         self.scores.extend(scores(self.name, self.weight, len(self.scores), _SLICE))
 
 
+_known: WeakValueDictionary[tuple[str, float], _Scored] = WeakValueDictionary()
+
+
+def _scored(name: str, weight: float) -> _Scored:
+    """The same for all tables."""
+    one = _known.get((name, weight))
+    if one is None:
+        one = _known[name, weight] = _Scored(name, weight)
+    return one
+
+
+class _Slices:
+    """The tables of one clock that have something left to compute: each in turn, one slice in a turn."""
+
+    __slots__ = ('_call', '_tables')
+
+    def __init__(self) -> None:
+        self._tables: deque[SlotTable] = deque()
+        self._call: IDelayedCall | None = None
+
+    def add(self, table: SlotTable, clock: IReactorTime) -> None:
+        if table not in self._tables:
+            self._tables.append(table)
+        if self._call is None:
+            self._call = clock.callLater(0, self._run, clock)
+
+    def remove(self, table: SlotTable) -> None:
+        if table in self._tables:
+            self._tables.remove(table)
+        if not self._tables and self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _run(self, clock: IReactorTime) -> None:
+        self._call = None
+        table = self._tables.popleft()
+        if table.go_on():
+            self._tables.append(table)
+        if self._tables and self._call is None:
+            self._call = clock.callLater(0, self._run, clock)
+
+
+_slices: WeakKeyDictionary[IReactorTime, _Slices] = WeakKeyDictionary()
+
+
 class SlotTable:
     """The owner of each slot, among the instances that joined.
 
     A table with one instance needs no scores and takes no memory for them.
     """
 
-    __slots__ = ('_best', '_call', '_changed', '_clock', '_coming', '_owners', '_settled', '_sole')
+    __slots__ = ('_best', '_changed', '_clock', '_coming', '_looked', '_owners', '_settled', '_slices', '_sole')
 
     def __init__(self, clock: IReactorTime, changed: Callable[[], None] | None = None) -> None:
         """`changed`: called after each switch, in the turn in which `pick` first answers anew."""
         self._clock = clock
         self._changed = changed
+        self._slices = _slices.setdefault(clock, _Slices())
         self._settled: dict[str, _Scored] = {}  # those that `pick` chooses from
         self._coming: dict[str, _Scored] = {}  # those whose scores are not complete, in order of arrival
         self._sole: str | None = None  # the only settled one, while there are no owners
-        self._owners: list[str] = []  # by slot
+        self._owners: list[str] = []  # by slot; one that is not settled is gone
         self._best: array[float] = array('d')  # the owner's score, by slot
-        self._call: IDelayedCall | None = None
+        self._looked = SLOTS  # slots from here on may have an owner that is gone
 
     def pick(self, key: str) -> str | None:
         """The instance for a prepared key; None when there is none."""
-        owners = self._owners
-        return owners[hash64(key) & _MASK] if owners else self._sole
+        return self.owner(hash64(key) & _MASK) if self._owners else self._sole
 
     def owner(self, slot: int) -> str | None:
         """The instance that has the slot."""
-        return self._owners[slot] if self._owners else self._sole
+        if not self._owners:
+            return self._sole
+        owner = self._owners[slot]
+        return owner if owner in self._settled else self._retake(slot)
 
     @property
     def names(self) -> frozenset[str]:
@@ -117,9 +169,8 @@ class SlotTable:
         if settled is not None and settled.weight == weight:
             return
         if self._settled and self._settled.keys() != {name}:
-            self._coming[name] = _Scored(name, weight)
-            if self._call is None:
-                self._call = self._clock.callLater(0, self._slice)
+            self._coming[name] = _scored(name, weight)
+            self._slices.add(self, self._clock)
             return
         self._settled[name] = _Scored(name, weight)
         self._alone()
@@ -137,41 +188,49 @@ class SlotTable:
             self._settled[first] = self._coming.pop(first)
         if len(self._settled) < 2:
             self._alone()
-        elif self._owners:
-            self._retake(name)
+        else:
+            self._looked = 0
+            self._slices.add(self, self._clock)
         if self._changed is not None:
             self._changed()
 
     def close(self) -> None:
         """Compute no more."""
         self._coming.clear()
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        self._slices.remove(self)
 
     # ---- a slice a turn
 
-    def _slice(self) -> None:
-        self._call = None
-        if not self._coming:
+    def go_on(self) -> bool:
+        """Compute a little more; whether there is more to do then.  Called by those who share out the turns."""
+        if self._looked < SLOTS:
+            self._look()
+        elif self._coming:
+            self._score()
+        return self._looked < SLOTS or bool(self._coming)
+
+    def _score(self) -> None:
+        # The one that has all slots comes first: a newcomer's scores are compared with its own.
+        one = next(iter(self._coming.values()))
+        if not self._owners:
+            (sole,) = self._settled.values()
+            one = self._settled[sole.name] = _scored(sole.name, sole.weight)
+        if not one.whole():
+            one.go_on()
+        if not one.whole():
             return
-        # Those that have slots come first: a newcomer's scores are compared with theirs.
-        one = next(one for one in (*self._settled.values(), *self._coming.values()) if not one.whole())
-        one.go_on()
-        if one.whole():
-            if one is self._settled.get(one.name):
-                # It had all slots, without scores, until another came.
-                self._owners, self._best = [one.name] * SLOTS, array('d', one.scores)
-            else:
-                self._switch(one)
-        if self._coming:
-            self._call = self._clock.callLater(0, self._slice)
+        if self._owners:
+            self._switch(one)
+        else:
+            self._owners, self._best = [one.name] * SLOTS, array('d', one.scores)
 
     def _switch(self, one: _Scored) -> None:
         name = one.name
         del self._coming[name]
         if self._settled.pop(name, None) is not None:  # it has another weight now
-            self._retake(name)
+            self._looked = 0
+            while self._looked < SLOTS:
+                self._look()
         self._settled[name] = one
         owners, best = self._owners, self._best
         for slot, (new, old) in enumerate(zip(one.scores, best, strict=True)):
@@ -182,14 +241,21 @@ class SlotTable:
 
     def _alone(self) -> None:
         """One has all slots, or there is none: no need of scores."""
-        self._owners, self._best, self._sole = [], array('d'), None
-        for name in list(self._settled):
-            one = self._settled[name] = self._coming.pop(name, self._settled[name])
-            self._sole, one.scores = name, array('d')
+        self._owners, self._best, self._sole, self._looked = [], array('d'), None, SLOTS
+        for name, one in list(self._settled.items()):
+            self._sole = name
+            self._settled[name] = _Scored(name, self._coming.pop(name, one).weight)
 
-    def _retake(self, gone: str) -> None:
-        """Give each slot of one that is gone to the highest of the others."""
-        owners, best = self._owners, self._best
-        others = [(one.scores, name) for name, one in sorted(self._settled.items())]
-        for slot in [slot for slot, owner in enumerate(owners) if owner == gone]:
-            best[slot], owners[slot] = max([(found[slot], name) for found, name in others])
+    def _look(self) -> None:
+        """Give the next slots of those that are gone to others."""
+        owners, settled, first = self._owners, self._settled, self._looked
+        self._looked = first + _SLICE
+        for slot in range(first, self._looked):
+            if owners[slot] not in settled:
+                self._retake(slot)
+
+    def _retake(self, slot: int) -> str:
+        """Give the slot of one that is gone to the highest of the others."""
+        best, name = max([(one.scores[slot], name) for name, one in self._settled.items()])
+        self._best[slot], self._owners[slot] = best, name
+        return name

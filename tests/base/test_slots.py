@@ -178,6 +178,37 @@ def test_no_step_of_a_membership_change_takes_20_ms() -> None:
     assert worst < 0.02
 
 
+def test_tables_of_one_clock_take_turns() -> None:
+    """However many names an instance serves, a turn computes one slice, of one of them."""
+    clock = Clock()
+    tables = [SlotTable(clock) for _ in range(20)]
+    for table in tables:
+        table.join('sm-1')
+        table.join('sm-2')
+    turns = 0
+    while any(table.busy for table in tables):
+        assert len(clock.getDelayedCalls()) == 1
+        before = sum(table.busy for table in tables)
+        one_slice(clock)
+        turns += 1
+        assert before - sum(table.busy for table in tables) <= 1, 'no two tables switch in one turn'
+    assert turns < 20 * (2 * SLOTS / 1024), 'scores are computed once for all'
+    assert all(owners(table) == owners(tables[0]) for table in tables)
+
+
+def test_a_slot_of_one_that_is_gone_has_its_new_owner_when_it_is_asked_for() -> None:
+    """Before any slice of it was looked at, and also while its old owner has come again and is not chosen from yet."""
+    clock = Clock()
+    table = filled(dict.fromkeys(NAMES, 1.0), clock)
+    rest = owners(filled(dict.fromkeys(set(NAMES) - {'sm-3', 'sm-5'}, 1.0)))
+    table.leave('sm-3')
+    table.join('sm-3')
+    table.leave('sm-5')
+    assert [table.owner(slot) for slot in SAMPLE] == [rest[slot] for slot in SAMPLE]
+    one_slice(clock)
+    assert owners(table) == rest
+
+
 def test_a_closed_table_computes_no_more() -> None:
     clock = Clock()
     table = SlotTable(clock)
