@@ -121,6 +121,11 @@ class Pool:
         self._leaving_routers.discard(router)
 
     @property
+    def stopped(self) -> bool:
+        """Whether it is stopped, or about to be."""
+        return self._stopped
+
+    @property
     def links(self) -> list[RouterLink]:
         """Those that are up."""
         return list(self._up.values())

@@ -18,6 +18,8 @@ from twisted.internet.threads import deferToThreadPool
 
 from jabberd_tx.base.options import load
 from jabberd_tx.components.c2s.service import C2S
+from jabberd_tx.components.plugins.hosted import HostedPlugins
+from jabberd_tx.components.plugins.plugin import ComponentPlugin
 from jabberd_tx.components.sm.module import Module
 from jabberd_tx.components.sm.service import SessionManager
 from jabberd_tx.components.stanza_component import StanzaComponent
@@ -33,6 +35,7 @@ from jabberd_tx.services.parts import (
     start_gateway,
     start_sm,
 )
+from jabberd_tx.services.plugins import start_plugins
 from jabberd_tx.services.sections import all_sections
 from jabberd_tx.services.server import Server
 from jabberd_tx.storage import accounts
@@ -46,12 +49,14 @@ class EmbeddedServer(Server):
 
     storage, router, sm, c2s   the parts, once it is ready
     components                 by name
+    plugins                    those of components that are on
     """
 
     storage: Storage
     router: Router
     sm: SessionManager
     c2s: C2S
+    plugins: HostedPlugins
 
     def __init__(
         self,
@@ -61,6 +66,7 @@ class EmbeddedServer(Server):
         *,
         modules: Sequence[type[Module]] = (),
         components: Mapping[str, MakeComponent] | None = None,
+        plugins: Sequence[type[ComponentPlugin]] = (),
     ) -> None:
         """ConfigError, one line, for a configuration that must not be used.
 
@@ -68,25 +74,30 @@ class EmbeddedServer(Server):
         overrides   'c2s.port=5333', as with `--set`
         modules     of the session manager, beside those that are installed
         components  by the name that each serves: a subclass of StanzaComponent, or what makes one alike
+        plugins     of components, beside those that are installed
         """
-        self.modules = tuple(modules)
+        self.modules, self._more_plugins = tuple(modules), tuple(plugins)
         self.components: dict[str, StanzaComponent] = {}
         self._makers = dict(components or {})
         self._waiting: list[Deferred[None]] = []
         self._outcome: Any = None  # None: not yet; True, or the failure
-        super().__init__('jabberd', load(config, all_sections(modules), overrides), reactor, self._assemble_parts)
+        sections = all_sections(modules, plugins)
+        super().__init__('jabberd', load(config, sections, overrides), reactor, self._assemble_parts)
 
     def prepare(self) -> None:
         """Make what a first start needs and is not there: the data folder, and certificates signed by themselves."""
         prepare(self.config)
 
     async def _assemble_parts(self, server: Server) -> None:
-        self.storage = await open_storage(self, self.modules)
+        self.storage = await open_storage(self, self.modules, self._more_plugins)
         self.router = make_router(self)
         self.sm = await start_sm(self, local_links(self, 'sm', self.router), self.storage, self.modules)
         for name, make in self._makers.items():
             self.components[name] = start_component(self, local_links(self, name, self.router), make, name)
         start_gateway(self, lambda component: local_links(self, component, self.router))
+        self.plugins = await start_plugins(
+            self, lambda name: local_links(self, name, self.router), self.storage, self._more_plugins
+        )
         self.c2s = await start_c2s(self, local_links(self, 'c2s', self.router), self.storage)
 
     # ---- life

@@ -14,12 +14,13 @@ from jabberd_tx.components.c2s.key_file import read_key
 from jabberd_tx.components.c2s.service import C2S
 from jabberd_tx.components.gateway import options as gateway_options
 from jabberd_tx.components.gateway.service import Gateway
+from jabberd_tx.components.plugins.plugin import ComponentPlugin
 from jabberd_tx.components.sm import options as sm_options
 from jabberd_tx.components.sm.finding import sections as module_sections
-from jabberd_tx.components.sm.finding import tables as module_tables
 from jabberd_tx.components.sm.module import Module
 from jabberd_tx.components.sm.service import SessionManager
 from jabberd_tx.components.stanza_component import StanzaComponent
+from jabberd_tx.components.tables import all_tables
 from jabberd_tx.control.account_operations import account_operations, kick_operation
 from jabberd_tx.control.invite_operations import invite_operations
 from jabberd_tx.control.module_operations import modules_operation
@@ -56,11 +57,13 @@ def domains_of(process: Server) -> list[str]:
     return found
 
 
-async def open_storage(process: Server, more_modules: Sequence[type[Module]] = ()) -> Storage:
-    """The site's storage, with the tables of modules, those that are installed and `more_modules`; and with the
-    operations of `jabberd-ctl user`."""
+async def open_storage(
+    process: Server, more_modules: Sequence[type[Module]] = (), more_plugins: Sequence[type[ComponentPlugin]] = ()
+) -> Storage:
+    """The site's storage, with the tables of modules and component plugins, those that are installed and `more_…`;
+    and with the operations of `jabberd-ctl user`."""
     options = process.section(sqlite.OPTIONS)
-    tables = module_tables(process.section, more_modules)
+    tables = all_tables(process.section, more_modules, more_plugins)
     storage = SqliteStorage(options.path, process.reactor, options, process.metrics, process.turn, tables)
     await storage.start()
     process.on_stop(_stopper(storage))
@@ -109,7 +112,7 @@ def pooled_links(process: Server, component: str) -> Pool:
     """A component's links to all routers."""
     options = process.section(link_options.OPTIONS)
     pool = Pool(process.name_of(component), options, process.reactor, process.turn, process.metrics)
-    process.http.check('links', lambda: None if pool.links else 'no link to any router')
+    process.http.check('links', lambda: None if pool.links or pool.stopped else 'no link to any router')
     process.reload.on_change(link_options.OPTIONS, lambda changes: pool.set_addresses(options.routers))
     process.reload.on_change(link_options.OPTIONS, lambda changes: pool.read_tls())
     if options.tls_authority:

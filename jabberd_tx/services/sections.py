@@ -8,6 +8,8 @@ from jabberd_tx.base import site, tls
 from jabberd_tx.base.options import Section
 from jabberd_tx.components.c2s import options as c2s
 from jabberd_tx.components.gateway import options as gateway
+from jabberd_tx.components.plugins.finding import sections as plugin_sections
+from jabberd_tx.components.plugins.plugin import ComponentPlugin
 from jabberd_tx.components.sm import options as sm
 from jabberd_tx.components.sm.finding import sections as module_sections
 from jabberd_tx.components.sm.module import Module
@@ -20,10 +22,12 @@ from jabberd_tx.routing import options as routing
 from jabberd_tx.storage.sql import sqlite
 
 
-def all_sections(more_modules: Sequence[type[Module]] = ()) -> list[Section]:
-    """In the order of the reference page, those of the modules last.
+def all_sections(
+    more_modules: Sequence[type[Module]] = (), more_plugins: Sequence[type[ComponentPlugin]] = ()
+) -> list[Section]:
+    """In the order of the reference page, those of the modules and of component plugins last.
 
-    more_modules  beside those that are installed (docs/embedding.md)
+    more_modules, more_plugins  beside those that are installed (docs/embedding.md)
     """
     return [
         site.OPTIONS,
@@ -43,4 +47,5 @@ def all_sections(more_modules: Sequence[type[Module]] = ()) -> list[Section]:
         admin.OPTIONS,
         watchdog.OPTIONS,
         *module_sections(more_modules),
+        *plugin_sections(more_plugins),
     ]

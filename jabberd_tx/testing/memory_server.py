@@ -1,4 +1,4 @@
-"""A whole server on a clock, without sockets or files: for the tests of modules.
+"""A whole server on a clock, without sockets or files: for the tests of modules and component plugins.
 
     server = MemoryServer(modules=[Notes], overrides=['modules.notes.most=2'])
     juliet = server.client('juliet')
@@ -17,14 +17,17 @@ from typing import Any, TypeVar
 
 from twisted.internet.address import IPv4Address
 
-from jabberd_tx.base.options import load
+from jabberd_tx.base.options import Config, load
 from jabberd_tx.components.c2s import options as c2s_options
 from jabberd_tx.components.c2s.service import C2S, ClientFactory
+from jabberd_tx.components.plugins.finding import found as found_plugins
+from jabberd_tx.components.plugins.hosted import HostedPlugins, domain_of
+from jabberd_tx.components.plugins.plugin import ComponentPlugin, Place
 from jabberd_tx.components.sm import options as sm_options
 from jabberd_tx.components.sm.finding import sections as module_sections
-from jabberd_tx.components.sm.finding import tables as module_tables
 from jabberd_tx.components.sm.module import Module
 from jabberd_tx.components.sm.service import SessionManager
+from jabberd_tx.components.tables import all_tables
 from jabberd_tx.services.sections import all_sections
 from jabberd_tx.storage import accounts
 from jabberd_tx.storage.sessions.memory import MemorySessions
@@ -50,6 +53,7 @@ def _credentials() -> Credentials:
 class MemoryServer:
     """clock     stands still until `advance`
     network, storage, sm, c2s, metrics   the parts
+    plugins     of components, those that are on
     """
 
     def __init__(
@@ -58,18 +62,20 @@ class MemoryServer:
         overrides: Sequence[str] = (),
         users: Iterable[str] = ('juliet', 'romeo'),
         domain: str = 'example.net',
+        plugins: Sequence[type[ComponentPlugin]] = (),
     ) -> None:
         """ConfigError for an option that is none.
 
         modules     beside those that are installed
         overrides   options as with `--set`: 'modules.notes.most=2'
         users       who have an account, with PASSWORD
+        plugins     of components, beside those that are installed; each is switched on: 'component.echo.enabled=true'
         """
-        self.domain, self._asked = domain, 0
-        config = load(None, all_sections(modules), [*_SETTINGS, *overrides])
+        self.domain, self._asked, self._more_plugins = domain, 0, plugins
+        config = load(None, all_sections(modules, plugins), [*_SETTINGS, *overrides])
         self.network = Network()
         self.clock, self.metrics = self.network.clock, self.network.metrics
-        self.storage = ImmediateStorage(module_tables(config.section, modules))
+        self.storage = ImmediateStorage(all_tables(config.section, modules, plugins))
         for user in users:
             self.storage.run(accounts.put, f'{user}@{domain}', _credentials())
         shared = (self.clock, self.network.turn, self.metrics)
@@ -83,7 +89,18 @@ class MemoryServer:
         for links, part in ((sm_links, self.sm), (c2s_links, self.c2s)):
             links.start()
             part.start()
+        self.plugins = HostedPlugins(found_plugins(plugins), self.clock, self.metrics)
+        self.run(self._start_plugins(config))
         self.settle()
+
+    async def _start_plugins(self, config: Config) -> None:
+        for name, kind in found_plugins(self._more_plugins).items():
+            values = config.section(kind.section())
+            if values.enabled:
+                domain = domain_of(kind, values, [self.domain])
+                place = Place(domain, self.clock, self.metrics, None if kind.tables is None else self.storage)
+                if await self.plugins.start(kind, place, values, self.network.links(name)) is None:
+                    raise AssertionError(f'component {name} could not start')
 
     def client(self, user: str, resource: str = '', available: bool = True, acks: bool = False) -> XmppClient:
         """A client that is logged in, and has sent its presence unless told otherwise; its inbox is empty.  Refused."""

@@ -87,7 +87,7 @@ class CtlModulesTests(TestCase):
         self.assertTrue(whole.startswith('# Modules\n') and '\n## ping\n' in whole and '## Hooks' in whole)
         some = (await self.ctl('reference', 'ping')).out
         self.assertTrue(some.startswith('## ping\n') and '## disco' not in some and some.strip() in whole)
-        self.assertEqual((await self.ctl('reference', 'shout')).err, 'Error: no module is named shout\n')
+        self.assertEqual((await self.ctl('reference', 'shout')).err, 'Error: no module or component is named shout\n')
 
 
 METADATA = sa.MetaData()

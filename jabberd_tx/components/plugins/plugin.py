@@ -112,7 +112,9 @@ class ComponentPlugin:
     def section(cls) -> Section:
         """[component.NAME] of the config."""
         text = ' '.join([cls.help, *([f'({", ".join(cls.xeps)})'] if cls.xeps else [])])
-        return Section(f'component.{cls.name}', text, *common_options(cls), *cls.options, rule=_remote_rule(cls))
+        section = Section(f'component.{cls.name}', text, *common_options(cls), *cls.options)
+        section.rule = lambda values_of: _check_remote(section.name, values_of(section))
+        return section
 
     # ---- to be overridden
 
@@ -149,13 +151,7 @@ def common_options(kind: type[ComponentPlugin]) -> tuple[Option, ...]:
     )  # fmt: skip
 
 
-def _remote_rule(kind: type[ComponentPlugin]) -> Any:
-    section = f'component.{kind.name}'
-
-    def rule(values_of: Any) -> None:
-        values = values_of(kind.section())
-        for name in ('domain', 'secret'):
-            if values.enabled and values.connect and not getattr(values, name):
-                raise ValueError(f'{section}.{name}: expected, as {section}.connect is set')
-
-    return rule
+def _check_remote(section: str, values: Any) -> None:
+    for name in ('domain', 'secret'):
+        if values.enabled and values.connect and not getattr(values, name):
+            raise ValueError(f'{section}.{name}: expected, as {section}.connect is set')

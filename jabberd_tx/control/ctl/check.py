@@ -11,7 +11,7 @@ import click
 
 from jabberd_tx.base import site, tls
 from jabberd_tx.components.c2s import options as c2s
-from jabberd_tx.components.sm.finding import tables as module_tables
+from jabberd_tx.components.tables import all_tables
 from jabberd_tx.control import http
 from jabberd_tx.control.check.certificates import check_certificates
 from jabberd_tx.control.check.database import check_data_folder, check_database
@@ -80,7 +80,7 @@ def findings(ctl: Site, nameserver: tuple[str, int] | None = None) -> Iterator[F
     for port in ports(ctl):
         yield check_port(port, [link.peer.pid for link in running])
     yield from check_dns(domains, clients.port, clients.tls_port, lambda names: look_up(names, nameserver))
-    yield from check_database(storage.path, storage.busy, module_tables(ctl.section))
+    yield from check_database(storage.path, storage.busy, all_tables(ctl.section))
     limits = {link.node: descriptor_limit(link.peer.pid) for link in running}
     yield from check_descriptors(limits or {'this shell': descriptor_limit(os.getpid())})
     yield from check_sysctls(clients.backlog)

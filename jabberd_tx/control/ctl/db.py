@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from jabberd_tx.components.sm.finding import tables as module_tables
+from jabberd_tx.base.options import ConfigError
+from jabberd_tx.components.tables import all_tables
 from jabberd_tx.control.ctl.site import Site, plain_errors
 from jabberd_tx.storage import migrations
 from jabberd_tx.storage.sql import sqlite
@@ -24,7 +25,10 @@ def upgrade(site: Site, dry_run: bool) -> None:
     Stop the server first, and keep a copy of the file.  All of it is done, or nothing.
     """
     path = site.section(sqlite.OPTIONS).path
-    tables = module_tables(site.section)
+    try:
+        tables = all_tables(site.section)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
     with plain_errors():
         steps = migrations.pending(path, tables)
         if steps and not dry_run:

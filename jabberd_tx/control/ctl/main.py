@@ -12,6 +12,7 @@ import click
 from jabberd_tx import __version__
 from jabberd_tx.base.options import Section
 from jabberd_tx.control.ctl.check import check
+from jabberd_tx.control.ctl.components import components
 from jabberd_tx.control.ctl.db import db
 from jabberd_tx.control.ctl.invite import invite
 from jabberd_tx.control.ctl.modules import modules, reference
@@ -34,6 +35,6 @@ def command(sections: Callable[[], Sequence[Section]], find_config: Callable[[],
         """Run a jabberd-tx server: accounts, checks, status, reload, restart, modules."""
         context.obj = Site(config or find_config(), overrides, sections())
 
-    for one in (user, invite, check, status, reload, restart, modules, reference, db):
+    for one in (user, invite, check, status, reload, restart, modules, components, reference, db):
         jabberd_ctl.add_command(one)
     return jabberd_ctl

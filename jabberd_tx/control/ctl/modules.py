@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from jabberd_tx.components.plugins.finding import found as found_plugins
 from jabberd_tx.components.sm.finding import found
 from jabberd_tx.control.admin_wire import AdminError
+from jabberd_tx.control.component_reference import one_component
 from jabberd_tx.control.ctl.site import Site
 from jabberd_tx.control.module_reference import module_page, one_module
 
@@ -63,12 +65,14 @@ def _text(told: dict[str, Any]) -> str:
 @click.command()
 @click.argument('names', nargs=-1)
 def reference(names: tuple[str, ...]) -> None:
-    """Print the reference page of the installed modules, also those from elsewhere, or of NAMES; it is Markdown."""
-    installed = found()
-    unknown = sorted(set(names) - set(installed))
+    """Print the reference page of the installed modules, also those from elsewhere, or of NAMES, which may be component
+    plugins too; it is Markdown."""
+    installed, plugins = found(), found_plugins()
+    unknown = sorted(set(names) - set(installed) - set(plugins))
     if unknown:
-        raise click.ClickException(f'no module is named {", ".join(unknown)}')
+        raise click.ClickException(f'no module or component is named {", ".join(unknown)}')
     if names:
-        click.echo('\n'.join([one_module(installed[name]) for name in names]))
+        pages = [one_module(installed[name]) for name in names if name in installed]
+        click.echo('\n'.join([*pages, *[one_component(plugins[name]) for name in names if name in plugins]]))
     else:
         click.echo(module_page(list(installed.values())), nl=False)
