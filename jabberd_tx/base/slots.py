@@ -126,7 +126,7 @@ class SlotTable:
         """`changed`: called after each switch, in the turn in which `pick` first answers anew."""
         self._clock = clock
         self._changed = changed
-        self._slices = _slices.setdefault(clock, _Slices())
+        self._slices: _Slices | None = None  # once there is something to compute
         self._settled: dict[str, _Scored] = {}  # those that `pick` chooses from
         self._coming: dict[str, _Scored] = {}  # those whose scores are not complete, in order of arrival
         self._sole: str | None = None  # the only settled one, while there are no owners
@@ -170,7 +170,7 @@ class SlotTable:
             return
         if self._settled and self._settled.keys() != {name}:
             self._coming[name] = _scored(name, weight)
-            self._slices.add(self, self._clock)
+            self._go_on_later()
             return
         self._settled[name] = _Scored(name, weight)
         self._alone()
@@ -190,16 +190,22 @@ class SlotTable:
             self._alone()
         else:
             self._looked = 0
-            self._slices.add(self, self._clock)
+            self._go_on_later()
         if self._changed is not None:
             self._changed()
 
     def close(self) -> None:
         """Compute no more."""
         self._coming.clear()
-        self._slices.remove(self)
+        if self._slices is not None:
+            self._slices.remove(self)
 
     # ---- a slice a turn
+
+    def _go_on_later(self) -> None:
+        if self._slices is None:
+            self._slices = _slices.setdefault(self._clock, _Slices())
+        self._slices.add(self, self._clock)
 
     def go_on(self) -> bool:
         """Compute a little more; whether there is more to do then.  Called by those who share out the turns."""
