@@ -27,3 +27,8 @@ def rendezvous(key: str, names: Sequence[str]) -> str:
     for many questions there is slots.SlotTable.
     """
     return max(names, key=lambda name: (hash64(f'{name}\0{key}'), name))
+
+
+def slot_among(key: str, slots: int) -> int:
+    """The slot of a key where somebody has fixed how many there are: hash64 modulo that number, 0 … slots - 1."""
+    return hash64(key) % slots

@@ -27,6 +27,8 @@ RETURNED = 4  # was queued for a client whose stream ended without acking it: c2
 # reasons of a BOUNCE
 NO_LINK, NO_SESSION, MOVED, NOT_MINE, BUSY = 'no-link', 'no-session', 'moved', 'not-mine', 'busy'
 DENIED = 'denied'
+# details of a no-link that another router would not answer otherwise: too many routers, and a slot that is not there
+HOPS, ABSENT = 'hops', 'absent'
 
 # The name of the default route, in PRESENT and as a destination: what nobody serves by its own name.
 DEFAULT_ROUTE = '*'

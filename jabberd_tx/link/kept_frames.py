@@ -15,7 +15,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from jabberd_tx.base.backoff import Backoff
 from jabberd_tx.base.replay import WIDTH
-from jabberd_tx.link.frames import DENIED, NO_LINK, REPEAT, Bounce, Route, make_uid, uid_number
+from jabberd_tx.link.frames import ABSENT, DENIED, NO_LINK, REPEAT, Bounce, Route, make_uid, uid_number
+from jabberd_tx.link.frames import HOPS as OVER
 from jabberd_tx.link.interfaces import Link, Links, may_have_gone
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -143,8 +144,8 @@ class KeptFrames:
         if lane.pause is not None:
             return
         now = self._reactor.seconds()
-        if bounce.detail == 'hops' or (lane.since and now - lane.since > self._patience):
-            self._give_up(lane, bounce.reason)
+        if bounce.detail in (OVER, ABSENT) or (lane.since and now - lane.since > self._patience):
+            self._give_up(lane, 'recipient-unavailable' if bounce.detail == ABSENT else bounce.reason)
             return
         lane.since = lane.since or now
         lane.avoid = link if bounce.reason == NO_LINK else None

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from jabberd_tx.base.option import ValuesOf
 from jabberd_tx.base.options import Option, Section
-from jabberd_tx.routing.asked import KEYS
+from jabberd_tx.routing.asked import KEYS, MOST_SLOTS
 from jabberd_tx.routing.policies import POLICIES, known
+
+# Policies that go by a key, and so may have a fixed number of slots.
+KEYED = ('to', 'from')
+# What becomes of frames whose slot is absent.
+WAIT, BOUNCE, SPILL = 'wait', 'bounce', 'spill'
 
 _NAMES = ', '.join(POLICIES)
 
@@ -30,6 +35,8 @@ def _routes_agree(values_of: ValuesOf) -> None:
                 known(route.policy)
         except ValueError as error:
             raise ValueError(f'route.{index}.policy: {error}') from None
+        if route.slots and route.policy not in ('', *KEYED):
+            raise ValueError(f"route.{index}.slots: expected policy 'to' or 'from' with it, not {route.policy!r}")
 
 
 OPTIONS = Section(
@@ -53,7 +60,17 @@ ROUTES = Section(
     Option('name', str, '', 'The name, such as a domain.', low=1, high=1023),
     Option('policy', str, '', f'{_NAMES}, or that of a plugin. Empty: as the instances ask.'),
     Option('key', str, '', 'Hash the bare or the full JID. Empty: as the instances ask.', choices=('', *KEYS)),
-    Option('order', list, [], 'For failover: nodes, the preferred one first.'),
+    Option('order', list, [], 'Nodes. For failover: the preferred one first; with slots: that of slot 0 first.'),
+    Option(
+        'slots', int, 0, 'Hash over so many, whether or not they are all there. 0: as the instances ask, or over '
+        'those that are there.', low=0, high=MOST_SLOTS,
+    ),
+    Option(
+        'absent', str, WAIT, 'What is for a slot that is not there: wait for it, bounce, or spill over to the others.',
+        choices=(WAIT, BOUNCE, SPILL),
+    ),
+    Option('grace', float, 30.0, 'How long a slot may be away before what waits for it is bounced.', unit='s', low=0),
+    Option('hold', int, 1000, 'What waits for one slot. More is refused as busy.', unit='packets', low=1, high=100_000),
     many=True,
     rule=_routes_agree,
-)
+)  # fmt: skip

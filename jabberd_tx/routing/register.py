@@ -6,6 +6,7 @@ docs/routing.md and docs/filters.md say what BIND may ask for; aliases, the defa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from secrets import token_bytes
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -17,6 +18,7 @@ from jabberd_tx.link.interfaces import Port
 from jabberd_tx.link.redirects import LONGEST, RedirectTable
 from jabberd_tx.routing.access import AccessRules
 from jabberd_tx.routing.asked import BAD_NAME, BAD_OPTION, CONFLICT, NOT_ALLOWED, OK, TOO_MANY, Refused, read_options
+from jabberd_tx.routing.held import Held
 from jabberd_tx.routing.log_sinks import LogSinks
 from jabberd_tx.routing.other_names import OtherNames
 from jabberd_tx.routing.table import NameTable
@@ -58,19 +60,23 @@ class Register:
         aliases: Sequence[Any],
         access: AccessRules | None,
         look: Callable[[], None],
+        deliver: Callable[[str, Held], None],
+        give_up: Callable[[Held], None],
     ) -> None:
         """options: the values of OPTIONS, routes: of ROUTES (routing/options.py), aliases: of ALIASES.  look: called
-        when there are other log sinks."""
+        when there are other log sinks; deliver, give_up: with frames that were held for a slot (NameTable)."""
         self.node = node
         self.access = access or AccessRules()
         self._clock, self._options, self._look_at_sinks = clock, options, look
         self._nodes: dict[str, Attached] = {}
-        self._names = NameTable(clock, options.policy, routes)
+        self._names = NameTable(clock, options.policy, routes, deliver, give_up)
+        self._incarnation = token_bytes(16)
         self._others = OtherNames(options.default, aliases)
         self._redirects = RedirectTable(clock.seconds)
         self._sinks = LogSinks(metrics)
         metrics.gauge('jabberd_router_nodes', 'Nodes attached.', lambda: len(self._nodes))
         metrics.gauge('jabberd_router_names', 'Names that somebody serves.', lambda: len(self._names))
+        metrics.gauge('jabberd_router_held', 'Frames that wait for a slot.', lambda: self._names.held)
 
     def rename(self, default: str, aliases: Sequence[Any]) -> None:
         """Another default route ('' for the one that was bound, if any) and other aliases."""
@@ -223,6 +229,10 @@ class Register:
             for name in sorted(place.names):
                 for known in self._others.known_as(name):
                     newcomer.send(place.present(known, True))
+        # Where frames may wait though nobody serves the name, the router stands in for it.
+        for name in self._names.waiting_names():
+            for known in self._others.known_as(name):
+                newcomer.send(Present(known, self.node, self._incarnation, True))
         for place in others:
             if place.draining:
                 newcomer.send(Drain(place.port.node))

@@ -15,9 +15,11 @@ from twisted.logger import Logger
 from jabberd_tx.base.metrics import Metrics
 from jabberd_tx.base.turn import Turn
 from jabberd_tx.link.frames import (
+    ABSENT,
     BUSY,
     DENIED,
     EVERY_INSTANCE,
+    HOPS,
     NO_LINK,
     Bounce,
     Confirm,
@@ -29,6 +31,7 @@ from jabberd_tx.link.frames import (
 from jabberd_tx.link.interfaces import Port
 from jabberd_tx.routing.access import AccessRules
 from jabberd_tx.routing.filters import ALLOW, DENY, FilterRules
+from jabberd_tx.routing.held import FULL, HELD, Held
 from jabberd_tx.routing.lanes import BrokenLanes
 from jabberd_tx.routing.other_names import is_addressed
 from jabberd_tx.routing.register import Attached, Register
@@ -51,7 +54,8 @@ class Router(Register):
         access: AccessRules | None = None,
     ) -> None:
         """options: the values of OPTIONS, routes: of ROUTES (routing/options.py), aliases: of ALIASES."""
-        super().__init__(node, clock, options, metrics, routes, aliases, access, self._look)
+        held = self._hand_over_held, self._give_up_held
+        super().__init__(node, clock, options, metrics, routes, aliases, access, self._look, *held)
         self.turn = turn
         self._watched = self._names.watched
         self._watching = self._watched.frames  # empty, as a rule
@@ -64,7 +68,7 @@ class Router(Register):
             'jabberd_router_frames', 'Frames handed on.', 'kind', ('route', 'fanout', 'other')
         )
         self._bounces = metrics.counters(
-            'jabberd_router_bounces', 'Frames sent back.', 'reason', ('no-link', 'busy', 'hops', 'denied')
+            'jabberd_router_bounces', 'Frames sent back.', 'reason', ('no-link', 'busy', 'hops', 'denied', 'absent')
         )
         self._dropped = metrics.counters(
             'jabberd_router_dropped', 'CONFIRM, WORKING and BOUNCE for a node that was not there.'
@@ -93,7 +97,7 @@ class Router(Register):
         place = self._nodes.get(frame.dest)
         if place is None:
             node = self._names.pick(frame) or self._pick_otherwise(port, frame)
-            if node is None:
+            if not node:
                 self._route_nowhere(port, frame, raw, size)
                 return
             place = self._nodes[node]
@@ -121,7 +125,7 @@ class Router(Register):
         place = place or self._nodes.get(frame.dest)
         if place is None:
             node = self._names.pick(frame) or self._pick_otherwise(port, frame)
-            if node is None:
+            if not node:
                 self._route_nowhere(port, frame, raw, size)
                 return
             place = self._nodes[node]
@@ -139,13 +143,13 @@ class Router(Register):
         if place is None or target == port.node or target in place.names:
             return None
         node = target if target in self._nodes else self._names.pick(frame._replace(dest=target))
-        return None if node is None else self._nodes[node]
+        return self._nodes[node] if node else None
 
     def _pick_otherwise(self, port: Port, frame: Route) -> str | None:
         """The node for a name that nobody serves: by its alias, or the default route.  What comes from an instance of
-        that does not go back there."""
+        that does not go back there.  None or '' when nobody is there; what is for an absent slot is for nobody else."""
         others, dest = self._others, frame.dest
-        if dest.endswith(EVERY_INSTANCE):
+        if dest.endswith(EVERY_INSTANCE) or self._names.has_slots(dest):
             return None
         target = others.alias_of(dest)
         node = None
@@ -159,9 +163,8 @@ class Router(Register):
         """To nobody; or, where that is asked for, to all instances of a name that have credit."""
         dest = frame.dest
         served = self._names.get(dest.removesuffix(EVERY_INSTANCE)) if dest.endswith(EVERY_INSTANCE) else None
-        if served is None:
-            self._bounces.no_link += 1
-            self._send_back(port, frame, NO_LINK)
+        if served is None or not served.nodes:
+            self._wait_for_slot(port, frame, raw, size)
             return
         able = [place for node in list(served.nodes) if (place := self._nodes[node]).credit > 0]
         if not able:
@@ -172,6 +175,44 @@ class Router(Register):
                 self._hand_on(place, frame, raw, size)
             if self._sinks:
                 self._sinks.copy(frame, raw, size)
+
+    def _wait_for_slot(self, port: Port, frame: Route, raw: bytes | None, size: int) -> None:
+        """Keep what is for a slot that is absent, if it may wait; all else goes back."""
+        names = [frame.dest, self._others.alias_of(frame.dest)]
+        if self._others.default not in self._nodes[port.node].names:
+            names.append(self._others.default)
+        name = next((name for name in names if name and self._names.has_slots(name)), None)
+        fate: str | None = None
+        if name is not None:
+            if (self._watchful or not frame.hops) and not self._may_pass(port, frame):
+                return
+            fate = self._names.wait(name, Held(port, frame, raw, size))
+        if fate == ABSENT:
+            self._bounces.absent += 1
+            self._bounce(port, frame, NO_LINK, ABSENT)
+        elif fate == FULL:
+            self._bounces.busy += 1
+            self._send_back(port, frame, BUSY)
+        elif fate != HELD:
+            self._bounces.no_link += 1
+            self._send_back(port, frame, NO_LINK)
+
+    def _hand_over_held(self, node: str, held: Held) -> None:
+        """Its slot is back."""
+        port, frame, raw, size = held
+        place = self._nodes[node]
+        if place.credit <= 0:
+            self._bounces.busy += 1
+            self._send_back(port, frame, BUSY)
+            return
+        self._hand_on(place, frame, raw, size)
+        if self._sinks:
+            self._sinks.copy(frame, raw, size)
+
+    def _give_up_held(self, held: Held) -> None:
+        """Its slot was away for too long."""
+        self._bounces.absent += 1
+        self._bounce(held.port, held.frame, NO_LINK, ABSENT)
 
     def _hand_on(self, place: Attached, frame: Route | Fanout, raw: bytes | None, size: int) -> None:
         if raw is None and not place.local:
@@ -234,7 +275,7 @@ class Router(Register):
         """Whether it has hops left and overtakes nothing; otherwise it goes back."""
         if not frame.hops:
             self._bounces.hops += 1
-            self._bounce(port, frame, NO_LINK, 'hops')
+            self._bounce(port, frame, NO_LINK, HOPS)
             return False
         blocked = self._lanes.blocks(frame, self._clock.seconds())
         self._look()

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from jabberd_tx.base.options import ConfigError
 from jabberd_tx.link.frames import Route, make_uid
 from jabberd_tx.routing.asked import Asked, Refused, read_options
+from jabberd_tx.routing.options import ROUTES
 from jabberd_tx.routing.policies import POLICIES
 from jabberd_tx.routing.table import NameTable
 from jabberd_tx.xmpp.stanza import Stanza
@@ -21,7 +22,7 @@ ANY = Asked('', '', 1.0)
 
 
 def route(name: str, **values: object) -> SimpleNamespace:
-    return SimpleNamespace(**{'name': name, 'policy': '', 'key': '', 'order': [], **values})
+    return SimpleNamespace(**{**vars(ROUTES.defaults()), 'name': name, **values})
 
 
 def frame(key: str | None = None, dest: str = 'example.net', **attrs: str) -> Route:
@@ -44,6 +45,8 @@ def picked(table: NameTable, dest: str = 'example.net', count: int = 200) -> set
         ({'policy': 'from', 'key': 'full', 'weight': 3}, Asked('from', 'full', 3.0)),
         ({'weight': 0.25}, Asked('', '', 0.25)),
         ({'exclusive': False, 'default': False, 'log': False, 'slot': None}, Asked('', '', 1.0)),
+        ({'policy': False, 'slots': False, 'slot': False}, Asked('', '', 1.0)),
+        ({'slots': 4, 'slot': 0, 'exclusive': True}, Asked('', '', 1.0, 4, 0, True)),
     ],
 )
 def test_options_say_what_is_asked_for(options: dict[str, object], asked: Asked) -> None:
@@ -55,9 +58,14 @@ def test_options_say_what_is_asked_for(options: dict[str, object], asked: Asked)
     [
         ({'policy': 'nearest'}, 'not-supported'),
         ({'key': 'domain'}, 'not-supported'),
-        ({'slot': 0}, 'not-supported'),
-        ({'slot': 3}, 'not-supported'),
-        ({'exclusive': True}, 'not-supported'),
+        ({'slots': 0}, 'bad-option'),
+        ({'slots': 1025}, 'bad-option'),
+        ({'slots': 4.0}, 'bad-option'),
+        ({'slots': True}, 'bad-option'),
+        ({'slot': -1}, 'bad-option'),
+        ({'slot': 1024}, 'bad-option'),
+        ({'slot': '0'}, 'bad-option'),
+        ({'exclusive': 1}, 'bad-option'),
         ({'default': True}, 'not-supported'),
         ({'log': True}, 'not-supported'),
         ({'unheard-of': 1}, 'not-supported'),

@@ -1,7 +1,8 @@
 """What bounces, lost links and lost nodes do to messages.
 
 no-session, moved   the next session that RFC 6121 §8.5 names, or storage; the session store is asked anew
-no-link             another router, if the node is known to be there; otherwise as if its sessions were gone
+no-link             another router, if the node is known to be there; otherwise as if its sessions were gone; but where
+                    the router says that a slot is absent, or too many hops, the sender gets an error
 denied              a filter rule of a router: the sender gets its error
 busy                the lane pauses, longer each time; in the end the sender gets an error
 a lost link         everything on it goes again, in order, marked as a repeat
@@ -16,7 +17,19 @@ from typing import TYPE_CHECKING
 
 from jabberd_tx.base.backoff import Backoff
 from jabberd_tx.components.sm.lanes import Item, Lane
-from jabberd_tx.link.frames import BUSY, DEFAULT_ROUTE, DENIED, MOVED, NO_LINK, NO_SESSION, NOT_MINE, Bounce, Fanout
+from jabberd_tx.link.frames import (
+    ABSENT,
+    BUSY,
+    DEFAULT_ROUTE,
+    DENIED,
+    HOPS,
+    MOVED,
+    NO_LINK,
+    NO_SESSION,
+    NOT_MINE,
+    Bounce,
+    Fanout,
+)
 from jabberd_tx.link.interfaces import may_have_gone
 from jabberd_tx.xmpp.errors import condition_of
 
@@ -78,7 +91,7 @@ class Bounces:
         """Whether the node (or the name) is to be had by another router; that is taken then."""
         links = self._sm.links
         there = links.reachable(frame.to) if frame.to == item.to.domain else bool(links.instances(frame.to))
-        if frame.detail == 'hops' or not there:
+        if frame.detail in (HOPS, ABSENT) or not there:
             return False
         lane = item.lane
         if lane.link is link:
@@ -92,8 +105,10 @@ class Bounces:
             item.troubled().tried.add((frame.key, frame.to))
             if frame.reason == NO_SESSION and frame.source == frame.to:
                 self._sm.spawn(self._sm.lifecycle.lost(frame.key, item.to.bare, frame.to))
-        elif frame.reason == NO_LINK and frame.detail == 'hops':
+        elif frame.reason == NO_LINK and frame.detail == HOPS:
             self._delivery.refuse(item, 'remote-server-timeout', 'too many hops')
+        elif frame.reason == NO_LINK and frame.detail == ABSENT:
+            self._delivery.refuse(item, 'recipient-unavailable')
 
     def _ask_again(self, item: Item) -> None:
         """The session lives elsewhere; what is known of it here is old."""

@@ -15,7 +15,8 @@ from twisted.logger import Logger
 
 from jabberd_tx.base.backoff import Backoff
 from jabberd_tx.components.sm.sending import HOPS
-from jabberd_tx.link.frames import BUSY, DENIED, MOVED, NO_LINK, NOT_MINE, REPEAT, Bounce, Fanout, Route
+from jabberd_tx.link.frames import ABSENT, BUSY, DENIED, MOVED, NO_LINK, NOT_MINE, REPEAT, Bounce, Fanout, Route
+from jabberd_tx.link.frames import HOPS as OVER
 from jabberd_tx.link.interfaces import may_have_gone
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -29,8 +30,8 @@ MOST_TARGETS = 1000
 # What is kept in all; beyond, nothing more is posted: it is as if its sessions were gone.
 MOST_KEPT = 200_000
 
-# Told that nothing came of a post, with the reason of the last bounce (of `denied`: the condition of the stanza error);
-# and that it arrived.
+# Told that nothing came of a post, with the reason of the last bounce (of `denied`, and where a slot is absent: the
+# condition of the stanza error); and that it arrived.
 Failed = Callable[[str], None]
 Arrived = Callable[[], None]
 
@@ -179,11 +180,11 @@ class Posts:
             self._drop(post, bounce.detail)
             return True
         there = self._links.reachable(bounce.to) if post.named else bool(self._links.instances(bounce.to))
-        reachable = there and bounce.detail != 'hops'
+        reachable = there and bounce.detail not in (OVER, ABSENT)
         if bounce.reason == BUSY or (bounce.reason in (NO_LINK, NOT_MINE) and reachable):
             self._try_later(post, bounce, link)
         else:
-            self._drop(post, bounce.reason)
+            self._drop(post, 'recipient-unavailable' if bounce.detail == ABSENT else bounce.reason)
         return True
 
     def moved(self, stream: bytes, node: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from secrets import token_bytes
 from typing import Any
 
@@ -445,9 +445,10 @@ class Site:
         modules: dict[str, Any] | None = None,
         storage: Any = None,
         users: Iterable[str] = USERS,
+        routes: Sequence[Any] = (),
         **options: object,
     ) -> None:
-        self.network = Network()
+        self.network = Network(routes)
         self.clock = self.network.clock
         self.routers = [self.network.router]
         for number in range(1, routers):
