@@ -5,7 +5,7 @@ docs/routing.md and docs/filters.md say what BIND may ask for; aliases, the defa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from secrets import token_bytes
 from typing import Any
 
@@ -77,6 +77,16 @@ class Register:
         metrics.gauge('jabberd_router_nodes', 'Nodes attached.', lambda: len(self._nodes))
         metrics.gauge('jabberd_router_names', 'Names that somebody serves.', lambda: len(self._names))
         metrics.gauge('jabberd_router_held', 'Frames that wait for a slot.', lambda: self._names.held)
+
+    @property
+    def places(self) -> Mapping[str, Attached]:
+        """The nodes that are attached, by name."""
+        return self._nodes
+
+    @property
+    def parts(self) -> tuple[NameTable, OtherNames, RedirectTable]:
+        """What names mean here: for those who look on."""
+        return self._names, self._others, self._redirects
 
     def rename(self, default: str, aliases: Sequence[Any]) -> None:
         """Another default route ('' for the one that was bound, if any) and other aliases."""

@@ -38,7 +38,10 @@ from jabberd_tx.routing.register import Attached, Register
 
 
 class Router(Register):
-    """A Switch (link/interfaces.py) for ports of both kinds, TCP and local."""
+    """A Switch (link/interfaces.py) for ports of both kinds, TCP and local.
+
+    filters   the rules that hold; `filter_by` sets others
+    """
 
     log = Logger()
 
@@ -60,7 +63,7 @@ class Router(Register):
         self._watched = self._names.watched
         self._watching = self._watched.frames  # empty, as a rule
         self._lanes = BrokenLanes()
-        self._filters = FilterRules()
+        self.filters = FilterRules()
         # Whether a frame needs more than to be handed on: of the next two the stanza path looks at one.
         self._watchful = False  # broken lanes, filters or sinks
         self._looks_in = False  # filters or sinks
@@ -78,7 +81,7 @@ class Router(Register):
 
     def filter_by(self, filters: FilterRules) -> None:
         """Other filter rules, from the next frame on."""
-        self._filters = filters
+        self.filters = filters
         self._look()
 
     @property
@@ -114,7 +117,7 @@ class Router(Register):
 
     def _route_carefully(self, port: Port, frame: Route, raw: bytes | None, size: int) -> None:
         """The same, with all that may be in the way, and with copies."""
-        rule = self._filters.judge(frame) if self._filters else None
+        rule = self.filters.judge(frame) if self.filters else None
         place = None
         if rule is not None and rule.action != ALLOW:
             if rule.action == DENY:
@@ -225,7 +228,7 @@ class Router(Register):
     def fanout(self, port: Port, frame: Fanout, raw: bytes | None, size: int) -> None:
         """Hand it to the node."""
         if self._looks_in:
-            passed, rule = self._filters.judge_targets(frame) if self._filters else (frame.targets, None)
+            passed, rule = self.filters.judge_targets(frame) if self.filters else (frame.targets, None)
             if not passed and rule is not None:
                 self._bounces.denied += 1
                 port.send(Bounce(frame.source, '', DENIED, frame.dest, None, 0, frame.uid, rule.condition))
@@ -298,5 +301,5 @@ class Router(Register):
 
     def _look(self) -> None:
         """What frames have to be looked at for."""
-        self._looks_in = bool(self._filters or self._sinks)
+        self._looks_in = bool(self.filters or self._sinks)
         self._watchful = self._looks_in or bool(self._lanes.lanes)

@@ -24,6 +24,7 @@ from jabberd_tx.components.tables import all_tables
 from jabberd_tx.control.account_operations import account_operations, kick_operation
 from jabberd_tx.control.invite_operations import invite_operations
 from jabberd_tx.control.module_operations import modules_operation
+from jabberd_tx.control.trace_operation import trace_operation
 from jabberd_tx.link import options as link_options
 from jabberd_tx.link.local import LocalLinks
 from jabberd_tx.link.pool import Pool
@@ -98,6 +99,7 @@ def make_router(process: Server) -> Router:
     process.reload.on_change(ACCESS, lambda changes: set_access())
     process.reload.on_change(ALIASES, lambda changes: rename())
     process.reload.on_change(routing_options.OPTIONS, lambda changes: rename())
+    process.admin.register('trace', trace_operation(router))
     return router
 
 

@@ -18,6 +18,7 @@ from jabberd_tx.control.ctl.invite import invite
 from jabberd_tx.control.ctl.modules import modules, reference
 from jabberd_tx.control.ctl.running import reload, restart, status
 from jabberd_tx.control.ctl.site import Site
+from jabberd_tx.control.ctl.trace import trace
 from jabberd_tx.control.ctl.user import user
 
 
@@ -35,6 +36,6 @@ def command(sections: Callable[[], Sequence[Section]], find_config: Callable[[],
         """Run a jabberd-tx server: accounts, checks, status, reload, restart, modules."""
         context.obj = Site(config or find_config(), overrides, sections())
 
-    for one in (user, invite, check, status, reload, restart, modules, components, reference, db):
+    for one in (user, invite, check, status, trace, reload, restart, modules, components, reference, db):
         jabberd_ctl.add_command(one)
     return jabberd_ctl
