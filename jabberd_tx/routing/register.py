@@ -175,7 +175,8 @@ class Register:
     def _unbind(self, place: Attached, name: str) -> None:
         self._names.unbind(name, place.port.node)
         self._tell_all(place, self._others.known_as(name), False)
-        if name not in self._names:
+        served = self._names.get(name)
+        if served is None or not served.nodes:
             self._others.forget(name)
 
     def _set_sink(self, place: Attached, name: str, log: bool) -> None:

@@ -182,7 +182,7 @@ class Router(Register):
     def _wait_for_slot(self, port: Port, frame: Route, raw: bytes | None, size: int) -> None:
         """Keep what is for a slot that is absent, if it may wait; all else goes back."""
         names = [frame.dest, self._others.alias_of(frame.dest)]
-        if self._others.default not in self._nodes[port.node].names:
+        if self._others.default not in self._nodes[port.node].names and is_addressed(frame):
             names.append(self._others.default)
         name = next((name for name in names if name and self._names.has_slots(name)), None)
         fate: str | None = None

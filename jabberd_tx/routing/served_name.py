@@ -81,6 +81,11 @@ class ServedName:
         return self._fixed is not None
 
     @property
+    def absent(self) -> str:
+        """What becomes of frames whose slot is absent: 'wait', 'bounce' or 'spill'."""
+        return str(self._options.absent)
+
+    @property
     def waits(self) -> bool:
         """Whether the configuration lets frames wait for it though nobody serves it."""
         return bool(self._configured.slots) and self._options.absent == WAIT

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from jabberd_tx.base.hashing import slot_among
 from jabberd_tx.base.slots import slot_of
 from jabberd_tx.link.frames import DEFAULT_ROUTE, Route
 from jabberd_tx.routing.filters import ALLOW, DENY
@@ -15,7 +16,7 @@ from jabberd_tx.routing.policies.keys import key_of
 
 if TYPE_CHECKING:
     from jabberd_tx.routing.router import Router
-    from jabberd_tx.routing.table import ServedName
+    from jabberd_tx.routing.served_name import ServedName
 
 # Policies that always give the same answer to the same question.
 BY_KEY = ('to', 'from')
@@ -106,10 +107,14 @@ class _Tracer:
         served = self._names.get(name)
         return None if served is None else self._instance(name, served)
 
-    def _instance(self, name: str, served: ServedName) -> str:
+    def _instance(self, name: str, served: ServedName) -> str | None:
         say, frame = self._steps.append, self._frame._replace(dest=name)
         nodes = sorted(served.nodes)
-        say(f'{name} is served by {", ".join(nodes)}')
+        if not nodes and not served.has_slots:
+            return None
+        say(f'{name} is served by {", ".join(nodes) or "nobody now"}')
+        if served.has_slots:
+            return self._seat(frame, served)
         if len(nodes) == 1:
             return nodes[0]
         policy, whole = served.rule[0], served.rule[1]
@@ -122,3 +127,18 @@ class _Tracer:
             return ''
         say(f'policy {policy}' + (f': {key} has slot {slot_of(key)}' if key is not None else ''))
         return served.pick(frame) or ''
+
+    def _seat(self, frame: Route, served: ServedName) -> str:
+        """Where the number of slots is fixed."""
+        say, (policy, whole, slots) = self._steps.append, served.rule
+        key = key_of(frame, policy, whole == 'full')
+        if key is None:
+            say(f'policy {policy} finds no key: any of them')
+            return ''
+        slot = slot_among(key, slots)
+        say(f'policy {policy}: {key} has slot {slot} of {slots}')
+        node = served.slots.get(slot)
+        if node is None:
+            what = {'wait': 'it is held for a while', 'bounce': 'it is bounced', 'spill': 'one of the others stands in'}
+            say(f'that slot is absent: {what[served.absent]}')
+        return node or ''

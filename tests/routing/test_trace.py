@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jabberd_tx.base.hashing import slot_among
 from jabberd_tx.base.slots import slot_of
 from jabberd_tx.link.frames import DEFAULT_ROUTE, Route, make_uid
 from jabberd_tx.routing.filters import FILTERS, FilterRules
+from jabberd_tx.routing.options import ROUTES
 from jabberd_tx.routing.trace import Traced, trace
 from jabberd_tx.testing.network import Network, Recorder
 from jabberd_tx.xmpp.stanza import Stanza
@@ -113,6 +115,34 @@ def test_where_anybody_may_get_it_nobody_is_named_and_no_policy_is_disturbed(sit
     steps, node = site.trace('turns.example.net')
     assert (steps[-1], node) == ('policy round-robin: any of them', '')
     assert site.trace('example.net', None, 'example.net').steps[-1] == 'policy to finds no key: any of them'
+
+
+@pytest.mark.parametrize(
+    ('absent', 'said'),
+    [('wait', 'it is held for a while'), ('bounce', 'it is bounced'), ('spill', 'one of the others stands in')],
+)
+def test_a_slot_that_is_there_and_one_that_is_absent(absent: str, said: str) -> None:
+    values = ROUTES.defaults()
+    vars(values).update(name='g.example.net', policy='to', slots=2, absent=absent)
+    network = Network([values])
+    gate = Recorder(network.links('gate-1'))
+    gate.links.bind('g.example.net', slot=0)
+    network.settle()
+
+    def way(key: str) -> Traced:
+        return trace(network.router, Route('g.example.net', key, 'c2s-1', 0, bytes(24), 4, 0, Stanza('message', {})))
+
+    keys = [f'u{n}@example.net' for n in range(20)]
+    here = next(key for key in keys if slot_among(key, 2) == 0)
+    away = next(key for key in keys if slot_among(key, 2) == 1)
+    assert way(here).node == 'gate-1' and f'policy to: {here} has slot 0 of 2' in way(here).steps
+    assert way(away) == Traced(
+        [
+            'g.example.net is served by gate-1', f'policy to: {away} has slot 1 of 2',
+            f'that slot is absent: {said}',
+        ],
+        '',
+    )  # fmt: skip
 
 
 @given(st.lists(st.sampled_from(['alice', 'bob', 'carol', 'dora', 'eve']), min_size=1))
