@@ -154,6 +154,10 @@ class Metrics:
         """All of it in Prometheus's text format."""
         return generate_latest(self._registry)
 
+    def has(self, name: str) -> bool:
+        """Whether there is a metric of this name."""
+        return name in self._found
+
     def value(self, name: str, label: str = '') -> float:
         """One number now, for tests and `status`: of counters and gauges the sum, of a histogram how many."""
         total = 0.0

@@ -14,7 +14,7 @@ an instance serves, nobody waits when it comes or goes.
 from __future__ import annotations
 
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from hashlib import blake2b
 from math import log
@@ -144,6 +144,13 @@ class SlotTable:
             return self._sole
         owner = self._owners[slot]
         return owner if owner in self._settled else self._retake(slot)
+
+    def shares(self) -> dict[str, int]:
+        """How many slots each instance has; those of one that is gone, until they are taken, are nobody's.  It counts
+        them all: half a millisecond."""
+        if not self._owners:
+            return {} if self._sole is None else {self._sole: SLOTS}
+        return {name: count for name, count in Counter(self._owners).items() if name in self._settled}
 
     @property
     def names(self) -> frozenset[str]:

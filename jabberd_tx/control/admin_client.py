@@ -88,15 +88,16 @@ class Running:
             link.close()
 
 
-def find_running(options: SimpleNamespace) -> Running:
-    """All that answer in the admin folder; sockets that killed processes left are passed over.
+def find_running(options: SimpleNamespace, timeout: float = TIMEOUT) -> Running:
+    """All that answer in the admin folder; sockets that killed processes left are passed over.  timeout: of each
+    request, in seconds.
 
     PermissionError: a process is there, and it is another user's.
     """
     links = []
     for path in sorted(glob.glob(os.path.join(glob.escape(options.folder), '*.sock'))):
         try:
-            links.append(AdminLink(path))
+            links.append(AdminLink(path, timeout))
         except (ConnectionRefusedError, FileNotFoundError):
             continue
     return Running(links)

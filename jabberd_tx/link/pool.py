@@ -212,6 +212,18 @@ class Pool:
     def _count_waiting(self) -> int:
         return sum([link.connection.waiting for link in self._open_links()])
 
+    def status(self) -> list[dict[str, Any]]:
+        """For an operator: each router, whether there is a link to it and since when, and the bytes that wait."""
+        return [{'node': self.node, **self._state_of(router)} for router in self._routers.values()]
+
+    def _state_of(self, router: KnownRouter) -> dict[str, Any]:
+        link = router.link
+        if link is None or not link.up or link.up_since is None:
+            return {'router': str(router.address), 'state': 'connecting', 'seconds': 0.0, 'waiting': 0}
+        seconds = round(self.reactor.seconds() - link.up_since, 1)
+        state = 'draining' if link.draining else 'up'
+        return {'router': link.name, 'state': state, 'seconds': seconds, 'waiting': link.connection.waiting}
+
     # ---- what links tell
 
     def is_linked(self, router: str) -> bool:

@@ -21,6 +21,7 @@ from jabberd_tx.routing.asked import BAD_NAME, BAD_OPTION, CONFLICT, NOT_ALLOWED
 from jabberd_tx.routing.held import Held
 from jabberd_tx.routing.log_sinks import LogSinks
 from jabberd_tx.routing.other_names import OtherNames
+from jabberd_tx.routing.served_name import ServedName
 from jabberd_tx.routing.table import NameTable
 
 MOST_NAME_BYTES = 1023
@@ -222,6 +223,16 @@ class Register:
     def leave(self) -> None:
         """This router itself is about to leave: tell all nodes to choose other routers for new work."""
         self._tell(Drain(self.node))
+
+    # ---- for an operator
+
+    def places(self) -> list[Attached]:
+        """All who are attached."""
+        return list(self._nodes.values())
+
+    def served(self) -> list[tuple[str, ServedName]]:
+        """All names that somebody serves."""
+        return self._names.items()
 
     # ---- inside
 

@@ -152,6 +152,11 @@ class ServedName:
         if self._held is not None:
             self._held.forget(node)
 
+    def shares(self) -> dict[str, int] | None:
+        """How many of the 16,384 slots each node has; None where the policy has none."""
+        shares: Callable[[], dict[str, int]] | None = getattr(self._chooser, 'shares', None)
+        return None if shares is None else shares()
+
     def close(self) -> None:
         """Nobody serves it any more."""
         self._chooser.close()

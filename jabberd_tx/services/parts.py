@@ -30,6 +30,7 @@ from jabberd_tx.link.local import LocalLinks
 from jabberd_tx.link.pool import Pool
 from jabberd_tx.routing import options as routing_options
 from jabberd_tx.routing.access import ACCESS, AccessRules
+from jabberd_tx.routing.figures import names_of, nodes_of
 from jabberd_tx.routing.filters import FILTERS, FilterRules
 from jabberd_tx.routing.other_names import ALIASES
 from jabberd_tx.routing.router import Router
@@ -88,6 +89,8 @@ def make_router(process: Server) -> Router:
         AccessRules(access),
     )
     router.filter_by(FilterRules(filters))
+    process.figures['nodes'] = lambda: nodes_of(router)
+    process.figures['names'] = lambda: names_of(router)
 
     def rename() -> None:
         router.rename(options.default, aliases)
@@ -114,6 +117,7 @@ def pooled_links(process: Server, component: str) -> Pool:
     """A component's links to all routers."""
     options = process.section(link_options.OPTIONS)
     pool = Pool(process.name_of(component), options, process.reactor, process.turn, process.metrics)
+    process.links.append(pool.status)
     process.http.check('links', lambda: None if pool.links or pool.stopped else 'no link to any router')
     process.reload.on_change(link_options.OPTIONS, lambda changes: pool.set_addresses(options.routers))
     process.reload.on_change(link_options.OPTIONS, lambda changes: pool.read_tls())

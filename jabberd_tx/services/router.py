@@ -48,7 +48,6 @@ async def assemble(process: Server) -> None:
     if options.tls_certificate:
         process.reload.always('certificates of links', server.read_tls)
     process.on_stop(server.stop)
-    process.figures['links'] = lambda: len(server.ports)
 
     async def leave() -> None:
         router.leave()

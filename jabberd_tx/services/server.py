@@ -28,6 +28,7 @@ from jabberd_tx.base.turn_clock import TurnClock
 from jabberd_tx.control import http
 from jabberd_tx.control import options as admin_options
 from jabberd_tx.control.admin import AdminSocket
+from jabberd_tx.control.figures import counts_and_queues
 from jabberd_tx.control.http import HttpPort
 from jabberd_tx.control.reload import Reload
 from jabberd_tx.storage.operations import StorageError
@@ -43,7 +44,7 @@ class Server(Service):
 
     kind      'jabberd', 'router', 'c2s', 'sm', 'component', 'supervisor'; node: its name among the others, 'c2s-a7'
     turn, metrics, http, admin, reload   what the components may use
-    figures   by name, what `jabberd-ctl status` asks for
+    figures   by name, what `jabberd-ctl status` asks for; links: to routers, the same as lists of Pool.status
     """
 
     log = Logger()
@@ -63,6 +64,7 @@ class Server(Service):
         self.admin.register('ping', self._ping)
         self.admin.register('reload', self.reload.as_operation)
         self.figures: dict[str, Callable[[], object]] = {}
+        self.links: list[Callable[[], list[dict[str, Any]]]] = []
         self._assemble = assemble
         self._stack = AsyncExitStack()
         self._started: Deferred[None] | None = None
@@ -130,4 +132,5 @@ class Server(Service):
         """For `jabberd-ctl status`."""
         figures = {name: read() for name, read in self.figures.items()}
         head = {'node': self.node, 'kind': self.kind, 'version': __version__, 'pid': os.getpid()}
-        return {**head, 'http_port': self.http.port, **figures}
+        links = [row for read in self.links for row in read()]
+        return {**head, 'http_port': self.http.port, **figures, 'links': links, **counts_and_queues(self.metrics)}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet import reactor
@@ -17,6 +19,7 @@ from twisted.trial.unittest import TestCase
 from jabberd_tx.components.c2s import options as c2s
 from jabberd_tx.control.admin import AdminSocket
 from jabberd_tx.control.admin_wire import AdminError
+from jabberd_tx.control.ctl import status as status_command
 from jabberd_tx.control.options import socket_path
 from jabberd_tx.control.reload import Reload
 from jabberd_tx.storage import migrations
@@ -45,15 +48,16 @@ class CtlTests(TestCase):
         """What it tells of itself, and what the kernel does."""
 
         async def status() -> dict[str, object]:
-            figures = {'sessions': 7, 'links': {'router-a7': 'up'}, 'listening': ['5222', '5223']}
+            figures = {'sessions': 7, 'pins': {'sm-a7': 'up'}, 'listening': ['5222', '5223']}
             return {'node': 'c2s-a7', 'kind': 'c2s', 'version': '0.1', 'pid': os.getpid(), **figures}
 
         self.listen('c2s-a7', status=status)
-        said = await self.ctl('status')
+        said = await self.ctl('status', '--figures')
         self.assertEqual(said.status, 0)
         lines = said.out.splitlines()
-        self.assertEqual(lines[0], f'c2s-a7: c2s 0.1, process {os.getpid()}')
-        self.assertEqual(lines[1:4], ['  sessions: 7', '  links: router-a7 up', '  listening: 5222, 5223'])
+        self.assertEqual(lines[1].split()[:3], ['c2s-a7', 'running', str(os.getpid())])
+        self.assertEqual(lines[3], f'c2s-a7: c2s 0.1, process {os.getpid()}')
+        self.assertEqual(lines[4:7], ['  sessions: 7', '  pins: sm-a7 up', '  listening: 5222, 5223'])
         told = json.loads((await self.ctl('status', '--json')).out)
         self.assertEqual((told['node'], told['sessions']), ('c2s-a7', 7))
         self.assertGreater(told['uptime_seconds'], 0)
@@ -72,12 +76,36 @@ class CtlTests(TestCase):
         self.listen('sm-a7', status=well)
         said = await self.ctl('status')
         self.assertEqual((said.status, said.err), (1, 'c2s-a7: status: not done within 60 s\n'))
-        self.assertIn('sm-a7: sm', said.out)
+        self.assertRegex(said.out, '(?m)^c2s-a7 +no answer .* status: not done within 60 s$')
+        self.assertRegex(said.out, '(?m)^sm-a7 +running')
 
     async def test_nothing_running_is_told(self) -> None:
         """By status and by reload."""
         for command in ('status', 'reload'):
             self.assertEqual(await self.ctl(command), Said(1, '', 'Error: the server is not running\n'))
+
+    async def test_status_watches(self) -> None:
+        """Again and again, with rates; Ctrl-C is a good end."""
+        looks = 0
+
+        async def status() -> dict[str, object]:
+            nonlocal looks
+            looks += 1
+            return {'kind': 'sm', 'pid': 1, 'counts': {'stanzas': 1000 * looks}, 'queues': {'pending': looks}}
+
+        self.listen('sm-a7', status=status)
+        slept: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            if len(slept) > 2:
+                raise KeyboardInterrupt
+
+        self.patch(status_command, 'time', SimpleNamespace(sleep=sleep, strftime=time.strftime))
+        said = await self.ctl('status', '--watch', '5')
+        self.assertEqual((said.status, said.err, slept), (0, '', [1.0, 5.0, 5.0]))
+        self.assertEqual(said.out.count('PROCESS'), 2)
+        self.assertRegex(said.out, r'\d stanzas +3 pending\n')
 
     # ---- reload
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
+import re
 import signal
+import subprocess
 
-from processes import DOMAIN, Site, wait_for
+from processes import CTL, DOMAIN, Site, wait_for
 from slixmpp_client import Client
 
 from jabberd_tx.storage import migrations
@@ -64,7 +68,29 @@ def test_status_shows_every_process(site: Site) -> None:
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert {one['pid'] for one in told} == {process.popen.pid for process in site.processes.values()}
     assert all(one['uptime_seconds'] > 0 and one['memory_kib'] > 10_000 for one in told)
-    assert site.ctl('status').stdout.count('uptime') == len(site.processes)
+    text = site.ctl('status', '--figures').stdout
+    assert text.count('uptime') == len(site.processes)
+    shown = [re.search(rf'(?m)^{one["node"]} +running +{one["pid"]} ', text) for one in told]
+    assert all(shown), text
+    # Of each c2s and of the sm to each of the two routers; or of both to the one.
+    links = 2 if site.shape == 'one process' else 6
+    assert len(re.findall(r'(?m)^(?:c2s|sm)-\S+ +router-\S+ +(?:up|in the process) ', text)) == links, text
+    assert re.search(rf'(?m)^{DOMAIN} +to +sm-a +16384 +router-a', text), text
+
+
+def test_status_is_refreshed_in_place(site: Site) -> None:
+    """On a terminal, until Ctrl-C."""
+    terminal, inside = pty.openpty()
+    command = [*CTL, '-c', 'jabberd.toml', 'status', '--watch', '0.3']
+    shown = subprocess.Popen(command, cwd=site.folder, stdout=inside, stderr=subprocess.PIPE)
+    os.close(inside)
+    text = b''
+    while text.count(b'\x1b[H') < 4:
+        text += os.read(terminal, 65536)
+    shown.send_signal(signal.SIGINT)
+    assert shown.communicate(timeout=10)[1] == b'' and shown.returncode == 0
+    os.close(terminal)
+    assert text.count(b'PROCESS') >= 3 and b'NAME' in text
 
 
 def test_check_finds_nothing_wrong(site: Site) -> None:

@@ -16,8 +16,9 @@ from jabberd_tx.control.ctl.components import components
 from jabberd_tx.control.ctl.db import db
 from jabberd_tx.control.ctl.invite import invite
 from jabberd_tx.control.ctl.modules import modules, reference
-from jabberd_tx.control.ctl.running import reload, restart, status
+from jabberd_tx.control.ctl.running import reload, restart
 from jabberd_tx.control.ctl.site import Site
+from jabberd_tx.control.ctl.status import status
 from jabberd_tx.control.ctl.trace import trace
 from jabberd_tx.control.ctl.user import user
 

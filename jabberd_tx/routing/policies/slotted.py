@@ -18,6 +18,7 @@ class SlotChooser:
         self._attribute, self._whole = attribute, settings.whole
         self._table = SlotTable(settings.clock)
         self.join, self.leave, self.close = self._table.join, self._table.leave, self._table.close
+        self.shares = self._table.shares
 
     def pick(self, frame: Route) -> str | None:
         key = key_of(frame, self._attribute, self._whole)
