@@ -50,7 +50,9 @@ class Links(Protocol):
         """Whom to call.  Once, before start."""
 
     def bind(self, name: str, policy: str | None = None, **options: object) -> None:
-        """Serve `name` on every router, now and after each reconnect.  Options as in BIND."""
+        """Serve `name` on every router, now and after each reconnect.  Options as in BIND.
+
+        A router's refusal is logged, and told to the component if it has a method on_refused(name, outcome)."""
 
     def unbind(self, name: str) -> None: ...
 

@@ -138,6 +138,7 @@ class KeptFrames:
             frame = lane.flying.pop(bounce.uid)
             self._count -= 1
             assert isinstance(frame.payload, Stanza)
+            self.size -= len(frame.payload.inner)
             self._gave_up(frame.payload, bounce.detail)
             self._push(lane)
             return

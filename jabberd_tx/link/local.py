@@ -216,6 +216,9 @@ class LocalLinks:
         outcome = self._switch.bind(self, name, options)
         if outcome != 'ok':
             self.log.error('{node} may not serve {name}: {outcome}', node=self.node, name=name, outcome=outcome)
+            tell = getattr(self._component, 'on_refused', None)
+            if tell is not None:
+                self._turn.later(self._call, tell, name, outcome)
 
     def _leave(self) -> None:
         link, self._link = self._link, None

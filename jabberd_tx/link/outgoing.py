@@ -293,6 +293,9 @@ class RouterLink:
                 name=frame.name,
                 outcome=frame.outcome,
             )
+            tell = getattr(self._component, 'on_refused', None)
+            if tell is not None:
+                tell(frame.name, frame.outcome)
 
     def _take_credit(self, frame: Credit, raw: bytes) -> None:
         """A router takes whatever comes; one that says so is not wrong."""

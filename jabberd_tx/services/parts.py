@@ -194,6 +194,7 @@ def start_gateway(process: Server, make_links: Callable[[str], Any]) -> Gateway 
         process.turn,
         process.metrics,
         contexts,
+        {route.name: route.slots for route in process.section(routing_options.ROUTES)},
     )
     process.on_stop(gateway.stop)
     gateway.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import sha1
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -49,11 +49,16 @@ class External(NamedTuple):
         return options
 
 
-def read_externals(tables: Iterable[SimpleNamespace], domains: Sequence[str]) -> list[External]:
-    """From the values of EXTERNAL.  ConfigError, one line; `domains`: those of the site's users."""
+def read_externals(
+    tables: Iterable[SimpleNamespace], domains: Collection[str], fixed: Mapping[str, int] | None = None
+) -> list[External]:
+    """From the values of EXTERNAL.  ConfigError, one line.
+
+    domains  of the site's users; fixed: how many slots a router has for a name, where that is configured there
+    """
     found: list[External] = []
     for number, table in enumerate(tables):
-        external = _read(table, f'external_component.{number}')
+        external = _read(table, f'external_component.{number}', fixed or {})
         if external.name in domains:
             raise ConfigError(f'external_component.{number}.name: {external.name} is a domain of [server]')
         for other in found:
@@ -69,12 +74,13 @@ def _overlap(one: External, other: External) -> bool:
     return one.first < other.first + other.most and other.first < one.first + one.most
 
 
-def _read(table: SimpleNamespace, place: str) -> External:
+def _read(table: SimpleNamespace, place: str, fixed: Mapping[str, int]) -> External:
     name = _domain(table.name, f'{place}.name')
     if not table.secret:
         raise ConfigError(f'{place}.secret: expected a secret')
     count = len(table.connect) or table.connections
-    if table.slots and table.first_slot + count > table.slots:
+    slots = table.slots or fixed.get(name, 0)
+    if slots and table.first_slot + count > slots:
         raise ConfigError(f'{place}.slots: expected {table.first_slot + count} or more, so many have connections')
     try:
         connect = tuple([parse_address(text) for text in table.connect])
@@ -84,7 +90,7 @@ def _read(table: SimpleNamespace, place: str) -> External:
     exact = [text for text in table.senders if not text.startswith('*')]
     senders = frozenset([name, *(_domain(text, f'{place}.senders') for text in exact)])
     return External(
-        name, table.secret, table.policy, table.weight, table.slots, table.first_slot, count, senders,
+        name, table.secret, table.policy, table.weight, slots, table.first_slot, count, senders,
         tuple([f'.{domain}' for domain in below]), '*' in table.senders, connect,
     )  # fmt: skip
 

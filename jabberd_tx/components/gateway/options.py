@@ -27,6 +27,7 @@ OPTIONS = Section(
     Option('port', int, 5275, 'TCP port for components, without TLS; 0: none.', low=0, high=65535),
     Option('tls_interface', str, '', 'The address that `tls_port` listens on. Empty: all addresses.'),
     Option('tls_port', int, 0, 'TCP port for components that begin with TLS; 0: none.', low=0, high=65535),
+    Option('reuse_port', bool, False, 'Share the ports with other processes of this machine (SO_REUSEPORT).'),
     Option('insecure', bool, False, 'Allow connections without TLS beyond this machine.'),
     Option(
         'tls_authority',
@@ -79,10 +80,10 @@ EXTERNAL = Section(
            high=1024, reload=True),
     Option('policy', str, 'from', 'Which instance gets a stanza (docs/routing.md).', reload=True),
     Option('weight', float, 1.0, 'The share of each instance.', low=0.001, high=1000, reload=True),
-    Option('slots', int, 0, 'Share the name out over so many slots, whether or not somebody is there for each; 0: over '
-           'those that are there.', low=0, high=16384, reload=True),
+    Option('slots', int, 0, 'Share the name out over so many slots, whether or not somebody is there for each; 0: as '
+           'its [[route]] says, or over those that are there.', low=0, high=1024, reload=True),
     Option('first_slot', int, 0, 'The slot of the first connection; the next ones have those that follow.', low=0,
-           high=16383, reload=True),
+           high=1023, reload=True),
     Option('senders', list, [], 'Domains beside the name that it may send from; "*.example.org" stands for all below, '
            '"*" for any.', reload=True),
     Option('connect', list, [], 'Connect to the component, at host:port, rather than wait for it; one connection to '

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from jabberd_tx.link.frames import BUSY, NO_LINK, REPEAT, Bounce, Confirm, Fanout, Route, Working
 from jabberd_tx.link.kept_frames import KeptFrames
-from jabberd_tx.xmpp.errors import error_reply, may_reply
+from jabberd_tx.xmpp.errors import CONDITIONS, error_reply, may_reply
 from jabberd_tx.xmpp.jid import Jid
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from jabberd_tx.link.interfaces import Link
 
 STANZAS = frozenset(('message', 'presence', 'iq'))
-# What a component is told of a stanza that nobody took, by the reason of the last bounce.
+# What a component is told of a stanza that nobody took, by the reason of the last bounce; what a router's rules do not
+# let pass has a condition for its reason.
 GIVEN_UP = {NO_LINK: 'remote-server-not-found', BUSY: 'resource-constraint'}
+# Why a router does not let somebody serve a name, as a stream error: what may be otherwise the next time is a conflict.
+REFUSED = {'conflict': 'conflict', 'no-slot': 'conflict', 'not-allowed': 'not-authorized'}
 
 
 class Seat:
@@ -110,8 +113,9 @@ class Seat:
 
     def _gave_up(self, stanza: Stanza, reason: str) -> None:
         """Nobody has taken what the component sent."""
+        condition = GIVEN_UP.get(reason) or (reason if reason in CONDITIONS else 'remote-server-timeout')
         if self.stream is not None and may_reply(stanza):
-            self.stream.answer(error_reply(stanza, GIVEN_UP.get(reason, 'remote-server-timeout')))
+            self.stream.answer(error_reply(stanza, condition))
 
     # ---- what links bring
 
@@ -132,6 +136,12 @@ class Seat:
             return
         self.gateway.measures.sent(stanza.name)
         stream.deliver(frame, stanza, link)
+
+    def on_refused(self, name: str, outcome: str) -> None:
+        """A router does not let it serve the name: better it knows than that it waits for what never comes."""
+        if self.stream is not None:
+            text = f'a router does not let it serve {name}: {outcome}'
+            self.stream.fail(REFUSED.get(outcome, 'undefined-condition'), text)
 
     def on_fanout(self, frame: Fanout, link: Link) -> None:
         """Those are for sessions, and there are none here."""

@@ -6,7 +6,7 @@ name is in naming.py; its stream is in stream.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -80,13 +80,17 @@ class Gateway:
         turn: Turn,
         metrics: Metrics,
         tls: ServerContexts | None,
+        fixed_slots: Mapping[str, int] | None = None,
     ) -> None:
-        """options, tables: the values of OPTIONS and EXTERNAL.  ConfigError for what must not be used."""
+        """ConfigError for what must not be used.
+
+        options, tables: the values of OPTIONS and EXTERNAL; fixed_slots: how many slots a name has by its [[route]]
+        """
         self.make_links, self.domains, self.options = make_links, frozenset(domains), options
         self.reactor, self.turn, self.tls = reactor, turn, tls
         self.limits = Limits(stanza_bytes=options.max_stanza_bytes)
-        self._tables = tables
-        self.externals = read_externals(tables, domains)
+        self._tables, self._fixed_slots = tables, fixed_slots
+        self.externals = read_externals(tables, domains, fixed_slots)
         self.connections: set[ComponentConnection] = set()
         self._seats: dict[tuple[str, int], Seat] = {}
         self._connectors: list[Connector] = []
@@ -115,7 +119,8 @@ class Gateway:
     def listen(self, port: int, interface: str, direct_tls: bool = False) -> IListeningPort:
         """Listen on one more port (0: any free one)."""
         tls = self.tls.options(direct=False) if direct_tls and self.tls is not None else None
-        listening = listen_tcp(self.reactor, self.turn, port, _Factory(self, tls), interface)
+        factory, shared = _Factory(self, tls), self.options.reuse_port
+        listening = listen_tcp(self.reactor, self.turn, port, factory, interface, reuse_port=shared)
         self.ports.append(listening)
         return listening
 
@@ -130,7 +135,7 @@ class Gateway:
     def tables_changed(self) -> None:
         """[[external_component]] has changed: streams of what is not there any more, or not so, are ended, and
         may be begun anew.  ConfigError: nothing has changed."""
-        externals = read_externals(self._tables, tuple(self.domains))
+        externals = read_externals(self._tables, self.domains, self._fixed_slots)
         self.externals = externals
         for connector in self._connectors:
             connector.stop()

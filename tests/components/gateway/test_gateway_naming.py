@@ -6,6 +6,7 @@ import pytest
 
 from jabberd_tx.base.options import ConfigError
 from jabberd_tx.components.gateway.external import digest, proves, read_externals
+from jabberd_tx.testing.network import Recorder
 from tests.components.gateway.gateway_support import DOMAIN, NAME, SECRET, World, header, table
 
 
@@ -185,3 +186,27 @@ def test_a_change_of_the_configuration_ends_what_it_no_longer_allows():
     world.after(5)
     assert (peer.error, peer.closed, other.closed) == ('reset', True, False)
     world.component(secret='a new secret')
+
+
+def test_a_router_that_does_not_let_it_serve_the_name():
+    """Somebody else has the slot: the component is told, and may come again when it is free."""
+    world = World(table(connections=2, slots=4))
+    elsewhere = Recorder(world.network.links('gateway-elsewhere'))
+    elsewhere.links.bind(NAME, 'from', slots=4, slot=0)
+    world.settle()
+    peer = world.component()
+    assert peer.error == 'conflict'
+    elsewhere.links.stop()
+    world.settle()
+    peer.transport.loseConnection()
+    world.settle()
+    assert world.component().error is None
+    assert world.nodes() == [f'gateway-{NAME}-0']
+
+
+def test_the_slots_of_a_route_are_said_by_number():
+    """With `slots` in the [[route]] of the name, each connection says which one it has."""
+    (external,) = read_externals([table(connections=2, first_slot=2)], [], {NAME: 4})
+    assert external.bind_options(3) == {'slots': 4, 'slot': 3}
+    with pytest.raises(ConfigError, match='expected 6 or more'):
+        read_externals([table(connections=2, first_slot=4)], [], {NAME: 4})
