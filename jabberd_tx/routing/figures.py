@@ -13,7 +13,7 @@ MOST_NAMES, MOST_COUNTED = 500, 50
 
 def nodes_of(router: Register) -> list[dict[str, Any]]:
     """`waiting`: what is not sent yet, bytes over TCP, frames in the same process; credit: bytes that it takes."""
-    return [_node(router.node, place) for place in router.places()]
+    return [_node(router.node, place) for place in router.places.values()]
 
 
 def names_of(router: Register) -> list[dict[str, Any]]:

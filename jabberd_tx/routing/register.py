@@ -226,10 +226,6 @@ class Register:
 
     # ---- for an operator
 
-    def places(self) -> list[Attached]:
-        """All who are attached."""
-        return list(self._nodes.values())
-
     def served(self) -> list[tuple[str, ServedName]]:
         """All names that somebody serves."""
         return self._names.items()
