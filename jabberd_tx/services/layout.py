@@ -68,7 +68,7 @@ def _shared(config: Config) -> dict[str, list[str]]:
     routers = [] if not processes.routers else [f'link.routers={toml(_routers(config))}']
     return {
         'c2s': [*routers, *(['c2s.reuse_port=true'] if processes.c2s > 1 else [])],
-        'component': routers,
+        'component': [*routers, *(['gateway.reuse_port=true'] if processes.components > 1 else [])],
         'sm': routers,
         'router': routers,
     }
@@ -93,6 +93,8 @@ def _listen(config: Config, number: int) -> Address:
 
 
 def _own(config: Config, kind: str, number: int) -> list[str]:
+    if kind == 'component':
+        return [f'gateway.process={number - 1}'] if number > 1 else []
     return [f'router.listen={_listen(config, number)}'] if kind == 'router' else []
 
 

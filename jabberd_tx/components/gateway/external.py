@@ -50,15 +50,19 @@ class External(NamedTuple):
 
 
 def read_externals(
-    tables: Iterable[SimpleNamespace], domains: Collection[str], fixed: Mapping[str, int] | None = None
+    tables: Iterable[SimpleNamespace],
+    domains: Collection[str],
+    fixed: Mapping[str, int] | None = None,
+    process: int = 0,
 ) -> list[External]:
     """From the values of EXTERNAL.  ConfigError, one line.
 
-    domains  of the site's users; fixed: how many slots a router has for a name, where that is configured there
+    domains  of the site's users; fixed: how many slots a router has for a name, where that is configured there;
+    process  the number of this one, whose slots follow those of the ones before
     """
     found: list[External] = []
     for number, table in enumerate(tables):
-        external = _read(table, f'external_component.{number}', fixed or {})
+        external = _read(table, f'external_component.{number}', fixed or {}, process)
         if external.name in domains:
             raise ConfigError(f'external_component.{number}.name: {external.name} is a domain of [server]')
         for other in found:
@@ -74,14 +78,15 @@ def _overlap(one: External, other: External) -> bool:
     return one.first < other.first + other.most and other.first < one.first + one.most
 
 
-def _read(table: SimpleNamespace, place: str, fixed: Mapping[str, int]) -> External:
+def _read(table: SimpleNamespace, place: str, fixed: Mapping[str, int], process: int) -> External:
     name = _domain(table.name, f'{place}.name')
     if not table.secret:
         raise ConfigError(f'{place}.secret: expected a secret')
     count = len(table.connect) or table.connections
     slots = table.slots or fixed.get(name, 0)
-    if slots and table.first_slot + count > slots:
-        raise ConfigError(f'{place}.slots: expected {table.first_slot + count} or more, so many have connections')
+    first = table.first_slot + process * count
+    if slots and first + count > slots:
+        raise ConfigError(f'{place}.slots: expected {first + count} or more, so many have connections')
     try:
         connect = tuple([parse_address(text) for text in table.connect])
     except ValueError as error:
@@ -90,7 +95,7 @@ def _read(table: SimpleNamespace, place: str, fixed: Mapping[str, int]) -> Exter
     exact = [text for text in table.senders if not text.startswith('*')]
     senders = frozenset([name, *(_domain(text, f'{place}.senders') for text in exact)])
     return External(
-        name, table.secret, table.policy, table.weight, slots, table.first_slot, count, senders,
+        name, table.secret, table.policy, table.weight, slots, first, count, senders,
         tuple([f'.{domain}' for domain in below]), '*' in table.senders, connect,
     )  # fmt: skip
 

@@ -28,6 +28,8 @@ OPTIONS = Section(
     Option('tls_interface', str, '', 'The address that `tls_port` listens on. Empty: all addresses.'),
     Option('tls_port', int, 0, 'TCP port for components that begin with TLS; 0: none.', low=0, high=65535),
     Option('reuse_port', bool, False, 'Share the ports with other processes of this machine (SO_REUSEPORT).'),
+    Option('process', int, 0, 'The number of this process among those with a gateway, counted from 0: each has the '
+           'slots that follow those of the one before. Only the first connects to components.', low=0, high=1023),
     Option('insecure', bool, False, 'Allow connections without TLS beyond this machine.'),
     Option(
         'tls_authority',

@@ -90,7 +90,7 @@ class Gateway:
         self.reactor, self.turn, self.tls = reactor, turn, tls
         self.limits = Limits(stanza_bytes=options.max_stanza_bytes)
         self._tables, self._fixed_slots = tables, fixed_slots
-        self.externals = read_externals(tables, domains, fixed_slots)
+        self.externals = read_externals(tables, domains, fixed_slots, options.process)
         self.connections: set[ComponentConnection] = set()
         self._seats: dict[tuple[str, int], Seat] = {}
         self._connectors: list[Connector] = []
@@ -125,7 +125,7 @@ class Gateway:
         return listening
 
     def _connect(self) -> None:
-        for external in self.externals:
+        for external in self.externals if not self.options.process else ():
             for number, address in enumerate(external.connect):
                 tls = connecting_tls(self.options, address.host, 'gateway')
                 self._connectors.append(Connector(self, external, address, external.first + number, tls))
@@ -135,7 +135,7 @@ class Gateway:
     def tables_changed(self) -> None:
         """[[external_component]] has changed: streams of what is not there any more, or not so, are ended, and
         may be begun anew.  ConfigError: nothing has changed."""
-        externals = read_externals(self._tables, self.domains, self._fixed_slots)
+        externals = read_externals(self._tables, self.domains, self._fixed_slots, self.options.process)
         self.externals = externals
         for connector in self._connectors:
             connector.stop()

@@ -208,5 +208,7 @@ def test_the_slots_of_a_route_are_said_by_number():
     """With `slots` in the [[route]] of the name, each connection says which one it has."""
     (external,) = read_externals([table(connections=2, first_slot=2)], [], {NAME: 4})
     assert external.bind_options(3) == {'slots': 4, 'slot': 3}
+    (second,) = read_externals([table(connections=2)], [], {NAME: 4}, process=1)
+    assert (second.first, second.most) == (2, 2)
     with pytest.raises(ConfigError, match='expected 6 or more'):
         read_externals([table(connections=2, first_slot=4)], [], {NAME: 4})
