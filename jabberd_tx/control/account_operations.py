@@ -75,6 +75,17 @@ def kick_operation(kick: Callable[[str, str, str], Awaitable[int]]) -> Operation
     return operation
 
 
+def cancel_operation(cancel: Callable[[str, str], Awaitable[int | None]]) -> Operation:
+    """For AdminSocket, over a session manager's way to end an account: (bare JID, text) -> streams ended, or None."""
+
+    async def operation(owner: str, text: str = '') -> int | None:
+        if type(text) is not str:
+            raise AdminError('bad-request', 'expected text to be text')
+        return await cancel(prepared(owner), text)
+
+    return operation
+
+
 def prepared(owner: Any) -> str:
     """The bare JID of an account as it came; AdminError when it is none, or not prepared (RFC 7622)."""
     try:

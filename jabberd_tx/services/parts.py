@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from jabberd_tx.base import site, tls
@@ -16,12 +17,13 @@ from jabberd_tx.components.gateway import options as gateway_options
 from jabberd_tx.components.gateway.service import Gateway
 from jabberd_tx.components.plugins.plugin import ComponentPlugin
 from jabberd_tx.components.sm import options as sm_options
+from jabberd_tx.components.sm.cancelling import cancel_account
 from jabberd_tx.components.sm.finding import sections as module_sections
 from jabberd_tx.components.sm.module import Module
 from jabberd_tx.components.sm.service import SessionManager
 from jabberd_tx.components.stanza_component import StanzaComponent
 from jabberd_tx.components.tables import all_tables
-from jabberd_tx.control.account_operations import account_operations, kick_operation
+from jabberd_tx.control.account_operations import account_operations, cancel_operation, kick_operation
 from jabberd_tx.control.invite_operations import invite_operations
 from jabberd_tx.control.module_operations import modules_operation
 from jabberd_tx.control.trace_operation import trace_operation
@@ -148,6 +150,7 @@ async def start_sm(
     sm.start()
     process.figures['sm'] = sm.status
     process.admin.register('kick', kick_operation(sm.kick))
+    process.admin.register('account.cancel', cancel_operation(partial(cancel_account, sm)))
     process.admin.register('modules', modules_operation(sm.modules.listing))
     return sm
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from cbor2 import dumps, loads
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from jabberd_tx.storage import blocks, fast_tokens, last_activity, offline, private_xml, vcards
+from jabberd_tx.storage import blocks, fast_tokens, last_activity, offline, private_xml, rosters, vcards
 from jabberd_tx.storage.operations import Run, read, write
-from jabberd_tx.storage.rosters import remove_all as remove_roster
+from jabberd_tx.storage.rosters import Item
 from jabberd_tx.storage.schema import OWNER_BYTES, accounts
 from jabberd_tx.xmpp.sasl.verifiers import Credentials, Verifier
 
@@ -93,13 +93,23 @@ def put_many(run: Run, domain: str, pairs: Sequence[tuple[str, Credentials]]) ->
     return sum([put.body(run, owner, verifiers) for owner, verifiers in pairs])
 
 
-@write('account.remove', invalidates=('credentials', 'roster', 'vcard', 'vcard.photo', 'blocks'))
+_ALL = ('credentials', 'roster', 'roster.load', 'vcard', 'vcard.photo', 'blocks')
+
+
+@write('account.remove', invalidates=_ALL)
 def remove(run: Run, owner: str) -> bool:
     """Delete the account with all that is its own (roster, offline messages …); False: there was no such account."""
-    remove_roster(run, owner)
+    rosters.remove_all(run, owner)
     for delete_all in _WITH_ACCOUNT:
         run(delete_all, who=owner)
     return bool(run(DELETE, who=owner)[0][0])
+
+
+@write('account.cancel', invalidates=_ALL)
+def cancel(run: Run, owner: str) -> list[Item] | None:
+    """The same; the roster as it was, so that contacts can be told.  None: there was no such account."""
+    items: list[Item] = rosters.get.body(run, owner)
+    return items if remove.body(run, owner) else None
 
 
 def _packed(verifiers: Credentials) -> bytes:

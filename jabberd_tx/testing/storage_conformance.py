@@ -143,6 +143,17 @@ class StorageConformance(ProfileConformance, TokenConformance, InviteConformance
         self.assertEqual(len(await self.run_(rosters.get, ROMEO)), 1)
         self.assertEqual(await self.run_(offline.count, ROMEO), 1)
 
+    async def test_cancel_removes_as_well_and_says_what_the_roster_was(self) -> None:
+        """Also when it was empty; None when there is no account."""
+        for owner, items in ((JULIET, [Item('nurse@example.net', '', 'both'), Item(ROMEO, '', 'to')]), (ROMEO, [])):
+            await self.run_(accounts.put, owner, credentials_of(b'j'))
+            for item in items:
+                await self.run_(rosters.put, owner, item)
+            self.assertEqual(await self.run_(accounts.cancel, owner), items)
+            self.assertIsNone(await self.run_(accounts.cancel, owner))
+            self.assertIs(await self.run_(accounts.exists, owner), False)
+            self.assertEqual(await self.run_(rosters.get, owner), [])
+
     async def test_jids_compare_by_their_bytes(self) -> None:
         """Case, accents, trailing spaces and zero bytes are no collation's business; prepared JIDs of any script."""
         owners = ['a@example.net', 'A@example.net', 'ä@example.net', 'a @example.net', 'ジュリエット@example.net']

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from jabberd_tx.control.account_operations import account_operations, kick_operation
+from jabberd_tx.control.account_operations import account_operations, cancel_operation, kick_operation
 from jabberd_tx.control.admin import AdminSocket
 from jabberd_tx.control.ctl.user_file import BadRow, Row, read_rows
 from jabberd_tx.control.options import socket_path
@@ -226,8 +226,8 @@ class RunningServerTests(TestCase):
         counted = {name: self.counted(name, call) for name, call in account_operations(self.storage).items()}
         self.listen('c2s-a7', counted)
         self.listen('router-a7', {})
-        self.listen('sm-a7', {'kick': kick_operation(self.kick)})
-        self.listen('sm-b8', {'kick': kick_operation(self.kick)})
+        for node in ('sm-a7', 'sm-b8'):
+            self.listen(node, {'kick': kick_operation(self.kick), 'account.cancel': cancel_operation(self.cancel)})
 
     def listen(self, node: str, operations: dict[str, Any]) -> None:
         admin = AdminSocket(socket_path(self.site.admin, node), reactor, operations, self.site.admin)
@@ -240,6 +240,11 @@ class RunningServerTests(TestCase):
             return await call(**arguments)
 
         return counting
+
+    async def cancel(self, owner: str, text: str) -> int | None:
+        if not await self.storage.run(accounts.remove, owner):
+            return None
+        return await self.kick(owner, 'not-authorized', text)
 
     async def kick(self, owner: str, condition: str, text: str) -> int:
         # By then nobody can log in again.
@@ -265,7 +270,7 @@ class RunningServerTests(TestCase):
         )
 
     async def test_a_deleted_user_s_sessions_are_ended(self) -> None:
-        """By every session manager, after the account is gone."""
+        """One session manager cancels the account, the others hear of it after it is gone."""
         await self.ctl('user', 'add', 'juliet@example.net', '--password-stdin', *QUICK, stdin='secret\n')
         said = await self.ctl('user', 'del', 'juliet@example.net')
         self.assertEqual(said, Said(0, 'juliet@example.net is deleted, 3 sessions ended\n', ''))

@@ -66,6 +66,51 @@ def test_slixmpp_makes_an_account_changes_its_password_and_cancels_it(site: Site
     assert 'mercutio' not in site.ctl('user', 'list').stdout
 
 
+def test_who_cancels_an_account_leaves_no_subscription_behind(site: Site) -> None:
+    """The contact sees the client go and both subscriptions end, at another worker; so too when an operator does it."""
+    register = (
+        "<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>%s</username>"
+        '<password>%s</password></query></iq>'
+    )
+    roster = "<iq type='get' id='%s'><query xmlns='jabber:iq:roster'/></iq>"
+
+    async def talk(user: str) -> None:
+        certificate = site.folder / 'data' / 'cert.pem'
+        jid, desk = f'{user}@{DOMAIN}', f'helpdesk@{DOMAIN}'
+        newcomer = await RawClient(site.ports[-1], certificate).connect()
+        await newcomer.start_tls()
+        newcomer.send(register % (user, f'{user}-secret'))
+        await newcomer.until(r"<iq[^>]*id='r'[^>]*>")
+        newcomer.close()
+        newcomer = await RawClient(site.ports[-1], certificate).login(user)
+        helper = await RawClient(site.ports[0], certificate).login('helpdesk')
+        helper.send(roster % 'l1')
+        await helper.until("<iq[^>]*id='l1'[^>]*>")
+        for asker, asked, of in ((newcomer, helper, desk), (helper, newcomer, jid)):
+            asker.send(f"<presence to='{of}' type='subscribe'/>")
+            await asked.until("<presence[^>]*type='subscribe'[^>]*>")
+            asked.send(f"<presence to='{jid if of == desk else desk}' type='subscribed'/>")
+            await asker.until(f"<presence[^>]*from='{of}/[^>]*>")
+        if user == 'sampson':
+            newcomer.send("<iq type='set' id='x'><query xmlns='jabber:iq:register'><remove/></query></iq>")
+            await newcomer.until("<iq[^>]*type='result'[^>]*>")
+        else:
+            done = await asyncio.to_thread(site.ctl, 'user', 'del', jid)
+            assert done.stdout == f'{jid} is deleted, 1 sessions ended\n'
+        assert '<not-authorized' in await newcomer.ended()
+        # In any order: what a client is told by its contact's sm may be faster than what it is told by its own.
+        told = [await helper.until("<presence[^>]*type='un[^>]*>") for _ in range(3)]
+        assert all(f"from='{jid}" in one.rpartition('<')[2] for one in told), told
+        kinds = [re.findall("type='(un[a-z]+)'", one)[-1] for one in told]
+        assert sorted(kinds) == ['unavailable', 'unsubscribe', 'unsubscribed']
+        helper.send(roster % 'l2')
+        assert f"jid='{jid}' subscription='none'" in await helper.until("<iq[^>]*id='l2'.*?</iq>")
+        helper.close()
+
+    for user in ('sampson', 'gregory'):
+        asyncio.run(talk(user))
+
+
 def test_an_invitation_keeps_a_name_for_whoever_has_its_link(site: Site) -> None:
     """jabberd-ctl invite, while the server runs; XEP-0445 on the wire."""
     link = site.ctl('invite', 'add', f'tybalt@{DOMAIN}').stdout

@@ -97,6 +97,21 @@ class Handshake:
         if self._gained(changed, SEEN_BY) and not self._is_local(contact):
             await self._sm.presence.show(owner, contact)
 
+    async def part(self, owner: str, item: Item, online: Sequence[str] | None = None) -> None:
+        """An item has been taken out of the owner's roster: subscriptions either way end, and the contact is told
+        (§2.5.2).  `online`: the full JIDs of the owner's clients that the contact could see, where that is known."""
+        contact = item.jid
+        seen = item.subscription in SEEN_BY
+        if seen:
+            await self._sm.presence.hide(owner, contact, online)
+        name = contact.rpartition('@')[2]
+        if not self._sm.links.reachable(name) or (name in self._sm.domains and '@' not in contact):
+            return
+        if item.subscription in SEES or item.ask:
+            self._route(owner, contact, subscription(UNSUBSCRIBE, owner, contact))
+        if seen or item.pending_in:
+            self._route(owner, contact, subscription(UNSUBSCRIBED, owner, contact))
+
     def _check_room(self, old: Item | None, roster: Mapping[str, Item]) -> None:
         if not is_listed(old) and len(roster) >= self._sm.options.roster_items:
             if sum([is_listed(item) for item in roster.values()]) >= self._sm.options.roster_items:

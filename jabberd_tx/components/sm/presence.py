@@ -252,10 +252,12 @@ class Presence:
             assert session.presence is not None
             await self.deliver(owner, session.presence.with_attrs(to=viewer), parse(viewer))
 
-    async def hide(self, owner: str, viewer: str) -> None:
-        """The viewer sees all of the owner's clients go."""
-        for session in await self.available_of(owner):
-            await self.deliver(owner, unavailable(session.jid, viewer), parse(viewer))
+    async def hide(self, owner: str, viewer: str, jids: Sequence[str] | None = None) -> None:
+        """The viewer sees all of the owner's clients go; `jids`: those that were available, where that is known."""
+        if jids is None:
+            jids = [session.jid for session in await self.available_of(owner)]
+        for jid in jids:
+            await self.deliver(owner, unavailable(jid, viewer), parse(viewer))
 
     # ---- to one address
 

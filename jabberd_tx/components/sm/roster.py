@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from jabberd_tx.components.sm.iq import ANSWERED, Answered, IqRequest
 from jabberd_tx.components.sm.module import OWN_ACCOUNT, IqUse
-from jabberd_tx.components.sm.presence_stanzas import subscription
 from jabberd_tx.components.sm.rosters import Changed, Update
-from jabberd_tx.components.sm.subscriptions import UNSUBSCRIBE, UNSUBSCRIBED, is_listed
+from jabberd_tx.components.sm.subscriptions import is_listed
 from jabberd_tx.storage.rosters import Item
 from jabberd_tx.storage.sessions.interface import Session
 from jabberd_tx.xmpp import ns
@@ -92,22 +91,8 @@ class RosterAnswers:
                 raise StanzaError('item-not-found')
 
         changed = await self._sm.rosters.change(owner, contact, decide, lambda changed: self.push(owner, changed))
-        old = changed.old
-        assert old is not None
-        seen = old.subscription in ('from', 'both')
-        if seen:
-            await self._sm.presence.hide(owner, contact)
-        name = contact.rpartition('@')[2]
-        if not self._sm.links.reachable(name) or (name in self._sm.domains and '@' not in contact):
-            return
-        kinds = []
-        if old.subscription in ('to', 'both') or old.ask:
-            kinds.append(UNSUBSCRIBE)
-        if seen or old.pending_in:
-            kinds.append(UNSUBSCRIBED)
-        for kind in kinds:
-            key = contact if name in self._sm.domains else None
-            self._sm.posts.to_name(owner, name, key, subscription(kind, owner, contact))
+        assert changed.old is not None
+        await self._sm.handshake.part(owner, changed.old)
 
     # ---- pushes
 

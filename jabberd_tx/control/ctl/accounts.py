@@ -61,11 +61,15 @@ class AccountsOfServer:
         return bool(self._ask('account.change', owner=owner, verifiers=packed(credentials)))
 
     def remove(self, owner: str) -> int | None:
-        """See Accounts.  The account first, so that nobody logs in again."""
-        if not self._ask('account.remove', owner=owner):
+        """See Accounts.  One session manager tells the account's contacts as well; all forget what they know of it."""
+        if not self._session_managers:
+            return 0 if self._ask('account.remove', owner=owner) else None
+        first, *others = self._session_managers
+        ended = first.ask('account.cancel', owner=owner, text=_GONE)
+        if ended is None:
             return None
         try:
-            return sum([int(manager.ask('kick', owner=owner, text=_GONE)) for manager in self._session_managers])
+            return int(ended) + sum([int(manager.ask('kick', owner=owner, text=_GONE)) for manager in others])
         except AdminError as error:
             raise AdminError(error.condition, f'{owner} is deleted, but may still be online: {error}') from None
 

@@ -5,6 +5,7 @@ What makes accounts is in c2s, where clients are that have not logged in (compon
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,11 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.threads import deferToThreadPool
 
 from jabberd_tx.base.options import Option
+from jabberd_tx.components.sm.cancelling import remove, see_off
 from jabberd_tx.components.sm.iq import IqRequest
 from jabberd_tx.components.sm.module import OWN_ACCOUNT, SERVER, Module, answers
 from jabberd_tx.storage import accounts
+from jabberd_tx.storage.rosters import Item
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.errors import StanzaError
 from jabberd_tx.xmpp.payloads.register import parse_registration, registered
@@ -85,13 +88,14 @@ class RegistrationOfUsers(Module):
         if not self.values.cancel:
             raise StanzaError('not-allowed', 'accounts are not cancelled in this way')
         owner = request.sender.bare
-        if not await self.sm.storage.run(accounts.remove, owner):
+        roster = await remove(self.sm, owner)
+        if roster is None:
             raise StanzaError('registration-required', 'no such account')
-        self.sm.spawn(self._end_streams(owner))
+        self.sm.spawn(self._see_off(owner, roster))
 
-    async def _end_streams(self, owner: str) -> None:
+    async def _see_off(self, owner: str, roster: Sequence[Item]) -> None:
         await self.sm.sleep(0)  # first the answer
-        await self.sm.kick(owner, 'not-authorized', 'the account has been cancelled')
+        await see_off(self.sm, owner, roster, 'the account has been cancelled')
 
 
 def _without_payload(request: IqRequest, condition: str, text: str) -> StanzaError:
