@@ -60,6 +60,7 @@ def wheel(sdist, tmp_path_factory):
     return build('wheel', source, folder / 'built')
 
 
+@pytest.mark.system
 def test_the_sdist_holds_the_code_the_plugins_and_what_a_reader_wants(sdist):
     with tarfile.open(sdist) as archive:
         names = {name.partition('/')[2] for name in archive.getnames()}
@@ -69,6 +70,7 @@ def test_the_sdist_holds_the_code_the_plugins_and_what_a_reader_wants(sdist):
     assert not any(name.endswith(('.pyc', 'dropin.cache')) for name in names)
 
 
+@pytest.mark.system
 def test_the_wheel_holds_the_code_the_plugins_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -76,6 +78,7 @@ def test_the_wheel_holds_the_code_the_plugins_and_nothing_else(wheel):
     assert {Path(name).name for name in names if '.dist-info/' in name} >= {'LICENSE', 'METADATA', 'entry_points.txt'}
 
 
+@pytest.mark.system
 def test_an_installed_wheel_gives_twistd_its_commands(wheel, tmp_path):
     """Installed into a venv of its own, which sees the dependencies of this one."""
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', tmp_path / 'venv'], check=True, timeout=120)

@@ -28,17 +28,20 @@ class Srv(NamedTuple):
 Answer = list[Srv] | str
 
 
-def look_up(names: Sequence[str], server: tuple[str, int] | None = None) -> Mapping[str, Answer]:
+def look_up(
+    names: Sequence[str], server: tuple[str, int] | None = None, attempts: Sequence[float] = ATTEMPTS
+) -> Mapping[str, Answer]:
     """The SRV records of each name, all asked for at once.
 
     server  IP address and port of a name server, in place of those of /etc/resolv.conf
+    attempts  seconds that each of them waits for an answer
     """
     reactor: Any = SelectReactor()
     resolver = Resolver(None if server else '/etc/resolv.conf', [server] if server else None, reactor=reactor)
     found: dict[str, Answer] = {}
 
     def ask() -> None:
-        queries = [resolver.lookupService(name, ATTEMPTS).addBoth(keep, name) for name in names]
+        queries = [resolver.lookupService(name, attempts).addBoth(keep, name) for name in names]
         DeferredList(queries).addCallback(lambda ignored: reactor.stop())
 
     def keep(outcome: Any, name: str) -> None:
