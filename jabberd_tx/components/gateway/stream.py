@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from jabberd_tx.components.gateway.seat import Seat
     from jabberd_tx.link.interfaces import Link
 
-# What a waiting stanza takes beside its content.
-ENVELOPE = 300
 # Streams of senders whose last stanzas are remembered.
 MOST_STREAMS = 32768
 
@@ -35,10 +33,10 @@ MOST_STREAMS = 32768
 class _Waiting:
     """A stanza that is not written yet, and the frames that it came in: of a repeat there are several."""
 
-    __slots__ = ('frames', 'stanza')
+    __slots__ = ('data', 'frames')
 
-    def __init__(self, stanza: Stanza) -> None:
-        self.stanza = stanza
+    def __init__(self, data: bytes) -> None:
+        self.data = data
         self.frames: list[tuple[Route, Link]] = []
 
 
@@ -137,7 +135,7 @@ class ComponentStream:
     def deliver(self, frame: Route, stanza: Stanza, link: Link) -> None:
         """Write it, or let it wait."""
         if self.congested_at is not None:
-            self._wait(frame.uid, stanza).frames.append((frame, link))
+            self._wait(frame.uid, to_xml(stanza)).frames.append((frame, link))
             return
         self.conn.write(to_xml(stanza))
         self._passed_on.mark(frame.uid)
@@ -157,18 +155,18 @@ class ComponentStream:
     def answer(self, stanza: Stanza) -> None:
         """A stanza of our own for it."""
         if self.congested_at is not None:
-            self._wait(object(), stanza)
+            self._wait(object(), to_xml(stanza))
         else:
             self.conn.write(to_xml(stanza))
 
-    def _wait(self, key: object, stanza: Stanza) -> _Waiting:
-        waiting = self._waiting[key] = _Waiting(stanza)
-        self._size += len(stanza.inner) + ENVELOPE
+    def _wait(self, key: object, data: bytes) -> _Waiting:
+        waiting = self._waiting[key] = _Waiting(data)
+        self._size += len(data)
         return waiting
 
     @property
     def waiting_bytes(self) -> int:
-        """What the component has not taken yet, about."""
+        """What the component has not taken yet."""
         return self._size
 
     @property
@@ -187,8 +185,8 @@ class ComponentStream:
         # Writing may congest it again.
         while waiting and self.congested_at is None:
             _, one = waiting.popitem(last=False)
-            self._size -= len(one.stanza.inner) + ENVELOPE
-            self.conn.write(to_xml(one.stanza))
+            self._size -= len(one.data)
+            self.conn.write(one.data)
             for frame, link in one.frames:
                 mark(frame.uid)
                 confirm(frame.source, frame.uid, link)
