@@ -1,29 +1,11 @@
-"""A client's stream from its header to the bound resource (RFC 6120 §4 to §7).
+"""A client's stream from its header to the bound resource (RFC 6120 §4 to §7), by the table of login_states.py.
 
-Theory of operation.  A login sees the events of the parser, one by one, and is in one of these states:
-
-    state       waits for                                   then
-    HEADER      <stream:stream>                             features are sent: CHOICE, or BINDING once authenticated
-    CHOICE      <starttls/>                                 TLS begins, and with it a new stream: HEADER
-                <auth/>                                     EXCHANGE
-                <authenticate/> (XEP-0388)                  EXCHANGE
-                IQ of registration.py, if that is on        the answer is sent
-    EXCHANGE    what exchange.py or sasl2.py waits for      success: a new stream, HEADER; by XEP-0388: BINDING, or the
-                                                            session takes over; failure: CHOICE
-    BINDING     IQ set with <bind/> (binding.py)            the sm is asked: STARTING
-                <resume/> (XEP-0198)                        the earlier session is looked for: STARTING
-    STARTING    the sm                                      the session takes over; or it is refused: BINDING
-    OVER        nothing: the stream has ended
-
-TABLE says what is done with what comes; what does not stand there is a violation, and ends the stream with the error
-that the RFC names.  While storage, a thread or the sm is asked, the connection holds what comes.  What a client may
-send before it has logged in is bounded in bytes and in seconds (`deadline`, looked at by the service).
+What a client may send before it has logged in is bounded in bytes and in seconds (`deadline`, looked at once a second).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Coroutine
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -35,6 +17,7 @@ from jabberd_tx.components.c2s.authentication import Ask, Authenticated
 from jabberd_tx.components.c2s.binding import Binding
 from jabberd_tx.components.c2s.exchange import Exchange
 from jabberd_tx.components.c2s.header import check_header, language, response_header
+from jabberd_tx.components.c2s.login_states import BINDING, CHOICE, EXCHANGE, HEADER, OVER, STARTING, TABLE, State
 from jabberd_tx.components.c2s.registration import Attempt, take_request
 from jabberd_tx.components.c2s.resume_request import ask_to_resume
 from jabberd_tx.components.c2s.sasl2 import ExtensibleExchange
@@ -51,39 +34,8 @@ if TYPE_CHECKING:
     from jabberd_tx.components.c2s.service import C2S
 
 
-class State(IntEnum):
-    """See the module's text."""
-
-    HEADER, CHOICE, EXCHANGE, BINDING, STARTING, OVER = range(6)
-
-
-HEADER, CHOICE, EXCHANGE, BINDING, STARTING, OVER = State
-
-# (state, what came) -> the method that takes it.
-TABLE = {
-    (HEADER, 'open'): '_open',
-    (CHOICE, f'{ns.TLS} starttls'): '_start_tls',
-    (CHOICE, 'stanza'): '_register',
-    (CHOICE, f'{ns.SASL} auth'): '_authenticate',
-    (CHOICE, f'{ns.SASL} abort'): '_abort',
-    (CHOICE, f'{ns.SASL2} authenticate'): '_authenticate',
-    (CHOICE, f'{ns.SASL2} abort'): '_abort',
-    (EXCHANGE, f'{ns.SASL} auth'): '_go_on',
-    (EXCHANGE, f'{ns.SASL} response'): '_go_on',
-    (EXCHANGE, f'{ns.SASL} abort'): '_go_on',
-    (EXCHANGE, f'{ns.SASL2} response'): '_go_on',
-    (EXCHANGE, f'{ns.SASL2} abort'): '_go_on',
-    (EXCHANGE, f'{ns.SASL2} next'): '_go_on',
-    (EXCHANGE, f'{ns.SASL2} task-data'): '_go_on',
-    (BINDING, 'stanza'): '_bind',
-    (BINDING, f'{ns.TLS} starttls'): '_refuse_tls',
-    (BINDING, f'{ns.ACKS} enable'): '_refuse_acks',
-    (BINDING, f'{ns.ACKS} resume'): '_resume',
-}
-
-
 class Login:
-    """See the module's text.
+    """From the connection to the session, or the end of the stream.
 
     deadline   the service's tick at which it is given up
     offered    the mechanisms; bindings: the stream's channel binding data, until somebody has logged in
