@@ -40,7 +40,8 @@ from jabberd_tx.services.server import Server
 from jabberd_tx.storage.operations import Storage
 from jabberd_tx.storage.sessions.memory import MemorySessions
 from jabberd_tx.storage.sql import sqlite
-from jabberd_tx.storage.sql.sqlite import SqliteStorage
+from jabberd_tx.storage.sql.choosing import connections, database
+from jabberd_tx.storage.sql.storage import SqlStorage
 from jabberd_tx.xmpp.jid import InvalidJid, parse
 
 # Makes a component from its links, its name and the reactor: a subclass of StanzaComponent does.
@@ -66,9 +67,16 @@ async def open_storage(
 ) -> Storage:
     """The site's storage, with the tables of modules and component plugins, those that are installed and `more_…`;
     and with the operations of `jabberd-ctl user`."""
-    options = process.section(sqlite.OPTIONS)
-    tables = all_tables(process.section, more_modules, more_plugins)
-    storage = SqliteStorage(options.path, process.reactor, options, process.metrics, process.turn, tables)
+    section = process.section
+    storage = SqlStorage(
+        database(section),
+        process.reactor,
+        section(sqlite.OPTIONS),
+        process.metrics,
+        process.turn,
+        all_tables(section, more_modules, more_plugins),
+        connections(section),
+    )
     await storage.start()
     process.on_stop(_stopper(storage))
     for name, operation in {**account_operations(storage), **invite_operations(storage)}.items():

@@ -19,7 +19,7 @@ from jabberd_tx.control.watchdog import options as watchdog
 from jabberd_tx.link import options as link
 from jabberd_tx.routing import access, filters, other_names
 from jabberd_tx.routing import options as routing
-from jabberd_tx.storage.sql import sqlite
+from jabberd_tx.storage.sql import mysql, sqlite
 
 
 def all_sections(
@@ -37,6 +37,7 @@ def all_sections(
         gateway.OPTIONS,
         gateway.EXTERNAL,
         sqlite.OPTIONS,
+        mysql.OPTIONS,
         routing.OPTIONS,
         routing.ROUTES,
         other_names.ALIASES,

@@ -51,15 +51,19 @@ class ModuleTables:
             if 'owner' not in table.c or table.c.owner not in (first, *indexed):
                 raise ValueError(f'{name}: {table.name} has no key or index that begins with owner')
 
-    def triggers(self) -> list[str]:
-        """SQL that makes rows go with the account that they belong to; each statement may be run again."""
+    def triggers(self, dialect: str) -> list[str]:
+        """SQL that makes rows go with the account that they belong to; each statement may be run again.
+
+        dialect: SQLAlchemy's name for the kind of database
+        """
         statements = []
         for table in self.metadata.sorted_tables:
             trigger = f'{table.name}_of_account'
+            body = f'DELETE FROM {table.name} WHERE owner = OLD.owner'
             statements += [
                 f'DROP TRIGGER IF EXISTS {trigger}',
                 f'CREATE TRIGGER {trigger} AFTER DELETE ON accounts FOR EACH ROW '
-                f'BEGIN DELETE FROM {table.name} WHERE owner = OLD.owner; END',
+                + (f'BEGIN {body}; END' if dialect == 'sqlite' else body),
             ]
         return statements
 

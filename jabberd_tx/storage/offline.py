@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, select
@@ -49,7 +48,7 @@ def push(
     at: float,
     limit: int,
     limit_bytes: int = 2**63 - 1,
-    expired: float = -inf,
+    expired: float = 0.0,
 ) -> str:
     """STORED; REPEAT: that uid is there already; FULL: with it the owner would have more than `limit` of them or more
     than `limit_bytes`, nothing is changed.  Those that came before `expired` make room."""

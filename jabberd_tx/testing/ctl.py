@@ -17,13 +17,14 @@ from jabberd_tx.control import options as admin
 from jabberd_tx.control.ctl.main import command
 from jabberd_tx.link import options as link
 from jabberd_tx.routing import options as routing
-from jabberd_tx.storage.sql import sqlite
+from jabberd_tx.storage.sql import mysql, sqlite
 
 SECTIONS = [
     site.OPTIONS,
     tls.OPTIONS,
     c2s.OPTIONS,
     sqlite.OPTIONS,
+    mysql.OPTIONS,
     routing.OPTIONS,
     link.OPTIONS,
     http.OPTIONS,

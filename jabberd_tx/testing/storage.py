@@ -15,7 +15,8 @@ from jabberd_tx.storage.migrations import of_modules
 from jabberd_tx.storage.module_tables import ModuleTables
 from jabberd_tx.storage.operations import Operation, StorageError
 from jabberd_tx.storage.schema import metadata
-from jabberd_tx.storage.sql.connection import MEMORY, Call, SqliteConnection, connect
+from jabberd_tx.storage.sql.connection import MEMORY, SqliteConnection, connect
+from jabberd_tx.storage.sql.database import Call
 
 
 class ImmediateStorage:
@@ -31,7 +32,7 @@ class ImmediateStorage:
         for one in (metadata, *[module.metadata for module in tables]):
             self._make(one)
         for module in tables:
-            for statement in module.triggers():
+            for statement in module.triggers('sqlite'):
                 self._connection.execute(statement)
 
     def _make(self, metadata: MetaData) -> None:

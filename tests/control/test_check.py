@@ -19,6 +19,7 @@ from jabberd_tx.control.check.finding import FAIL, OK, WARN, Finding
 from jabberd_tx.control.check.limits import check_descriptors, check_sysctls, descriptor_limit
 from jabberd_tx.control.check.ports import Port, check_port
 from jabberd_tx.storage import migrations
+from jabberd_tx.storage.sql.sqlite_file import SqliteFile
 from jabberd_tx.testing.ctl import PLAIN, CtlSite
 
 NOW = datetime.now(UTC)
@@ -137,34 +138,35 @@ def test_a_free_port_is_ok_and_an_address_from_elsewhere_is_not() -> None:
 def test_a_database_of_this_version_is_ok(tmp_path: Path) -> None:
     """Before the first start as well."""
     path = str(tmp_path / 'data' / 'x.sqlite')
-    assert 'the first start makes it' in str(next(check_database(path, 0)))
+    assert 'the first start makes it' in str(next(check_database(SqliteFile(path))))
     assert not os.path.exists(path)
-    migrations.upgrade(path)
-    assert [str(found) for found in check_database(path, 0)] == [f'ok    database {path}: schema {migrations.HEAD}']
+    migrations.upgrade(SqliteFile(path))
+    found = [str(one) for one in check_database(SqliteFile(path))]
+    assert found == [f'ok    database {path}: schema {migrations.HEAD}']
 
 
 def test_a_database_that_cannot_be_used_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another schema (with the command to run), another program's file, one that is locked."""
     path = str(tmp_path / 'x.sqlite')
-    migrations.upgrade(path)
+    migrations.upgrade(SqliteFile(path))
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute('BEGIN IMMEDIATE')
-        (found,) = check_database(path, 0)
+        (found,) = check_database(SqliteFile(path))
         assert (found.level, 'locked' in found.text) == (FAIL, True)
     monkeypatch.setattr(migrations, 'HEAD', '9999')
-    (found,) = check_database(path, 0)
+    (found,) = check_database(SqliteFile(path))
     assert (found.level, 'run jabberd-ctl db upgrade' in found.text) == (FAIL, True)
     Path(path).write_bytes(b'something else ' * 100)
-    (found,) = check_database(path, 0)
+    (found,) = check_database(SqliteFile(path))
     assert (found.level, 'not a database' in found.text) == (FAIL, True)
 
 
 def test_files_that_others_may_read_are_told(tmp_path: Path) -> None:
     """The database's, and the folder that it is in."""
     path = str(tmp_path / 'x.sqlite')
-    migrations.upgrade(path)
+    migrations.upgrade(SqliteFile(path))
     os.chmod(path, 0o640)
-    assert levels(list(check_database(path, 0))) == [WARN, OK]
+    assert levels(list(check_database(SqliteFile(path)))) == [WARN, OK]
     tmp_path.chmod(0o755)
     assert levels(list(check_data_folder(str(tmp_path)))) == [WARN]
     tmp_path.chmod(0o700)
@@ -223,7 +225,7 @@ def test_check_says_ok_for_a_site_that_is_ready(tmp_path: Path) -> None:
     Certificate(tmp_path / 'data', 'example.net', 'example.org')
     site = CtlSite(tmp_path, PLAIN + '[[certificate]]\n')
     site.data.chmod(0o700)
-    migrations.upgrade(site.database)
+    migrations.upgrade(SqliteFile(site.database))
     said = site.run('check')
     assert said.status == 0, said.out
     assert all(line[:6] in ('ok    ', 'warn  ') for line in said.out.splitlines()[:-1])

@@ -23,6 +23,7 @@ from jabberd_tx.control.ctl import status as status_command
 from jabberd_tx.control.options import socket_path
 from jabberd_tx.control.reload import Reload
 from jabberd_tx.storage import migrations
+from jabberd_tx.storage.sql.sqlite_file import SqliteFile
 from jabberd_tx.testing.ctl import PLAIN, CtlSite, Said
 
 
@@ -145,18 +146,18 @@ class CtlTests(TestCase):
     def test_db_upgrade_says_what_it_does(self) -> None:
         """Dry, for real, and when nothing is left to do."""
         dry = self.site.run('db', 'upgrade', '--dry-run')
-        steps = [f'{step.version}, {step.text}\n' for step in migrations.pending(self.site.database)]
+        steps = [f'{step.version}, {step.text}\n' for step in migrations.pending(SqliteFile(self.site.database))]
         self.assertIn('0001, Accounts, rosters, offline messages\n', steps)
         self.assertEqual(dry, Said(0, ''.join([f'would be done: {step}' for step in steps]), ''))
         self.assertFalse(os.path.exists(self.site.database))
         done = self.site.run('db', 'upgrade')
         self.assertEqual(done.out, ''.join([f'done: {step}' for step in steps]))
-        self.assertEqual(migrations.version_of(self.site.database), migrations.HEAD)
+        self.assertEqual(SqliteFile(self.site.database).marks().version, migrations.HEAD)
         self.assertIn('nothing to do', self.site.run('db', 'upgrade').out)
 
     def test_a_newer_schema_is_not_touched(self) -> None:
         """One line says so."""
-        migrations.upgrade(self.site.database)
+        migrations.upgrade(SqliteFile(self.site.database))
         with closing(sqlite3.connect(self.site.database)) as connection, connection:
             connection.execute("UPDATE alembic_version SET version_num = '9999'")
         said = self.site.run('db', 'upgrade')

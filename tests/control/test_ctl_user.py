@@ -38,7 +38,8 @@ def add(site: CtlSite, jid: str, password: str = 'secret') -> Said:
 
 def stored(site: CtlSite, owner: str) -> Any:
     """The credentials in the database file."""
-    from jabberd_tx.storage.sql.connection import Call, SqliteConnection
+    from jabberd_tx.storage.sql.connection import SqliteConnection
+    from jabberd_tx.storage.sql.database import Call
 
     connection = SqliteConnection(site.database, 'full', 1)
     (found,) = connection.transact([Call(accounts.credentials, owner, ())])

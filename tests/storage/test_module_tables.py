@@ -16,11 +16,12 @@ from sqlalchemy.pool import NullPool
 
 from jabberd_tx.control.check.database import check_database
 from jabberd_tx.storage import accounts, migrations
-from jabberd_tx.storage.migrations import of_modules
 from jabberd_tx.storage.module_tables import ModuleTables
 from jabberd_tx.storage.operations import StorageError, read, write
 from jabberd_tx.storage.schema import OWNER_BYTES, JidText
-from jabberd_tx.storage.sql.connection import Call, SqliteConnection, connect
+from jabberd_tx.storage.sql.connection import SqliteConnection, connect
+from jabberd_tx.storage.sql.database import Call
+from jabberd_tx.storage.sql.sqlite_file import SqliteFile, triggers_kept
 from jabberd_tx.testing.storage import ImmediateStorage, check_steps
 
 
@@ -87,49 +88,49 @@ def columns(path: str, name: str = 'notes') -> list[str]:
 @pytest.mark.parametrize('before', [(), (OTHER,)])
 def test_a_start_makes_the_tables_of_a_module_that_is_new(path: str, before: tuple[ModuleTables, ...]) -> None:
     """In a fresh file and in one that has been there without it; a second start finds them."""
-    migrations.make_ready(path, before)
+    migrations.make_ready(SqliteFile(path), before)
     for _ in range(2):
-        migrations.make_ready(path, [*before, TWO])
+        migrations.make_ready(SqliteFile(path), [*before, TWO])
         assert columns(path) == ['owner', 'text', 'title']
-    assert migrations.pending(path, [*before, TWO]) == []
-    migrations.make_ready(path)
+    assert migrations.pending(SqliteFile(path), [*before, TWO]) == []
+    migrations.make_ready(SqliteFile(path))
 
 
 def test_a_module_that_wants_more_than_there_is_stops_the_start_until_the_upgrade(path: str) -> None:
     """The text names the module and what to run; a new module's tables are made all the same."""
-    migrations.make_ready(path, [ONE])
+    migrations.make_ready(SqliteFile(path), [ONE])
     with pytest.raises(StorageError, match=f'older than module notes 2 needs: run {migrations.COMMAND}'):
-        migrations.make_ready(path, [TWO, OTHER])
+        migrations.make_ready(SqliteFile(path), [TWO, OTHER])
     assert columns(path) == ['owner', 'text'] and columns(path, 'other') == ['owner']
     steps = [migrations.Step('notes 2', 'A title')]
-    assert migrations.pending(path, [TWO, OTHER]) == steps
-    assert migrations.upgrade(path, [TWO, OTHER]) == steps
-    migrations.make_ready(path, [TWO, OTHER])
+    assert migrations.pending(SqliteFile(path), [TWO, OTHER]) == steps
+    assert migrations.upgrade(SqliteFile(path), [TWO, OTHER]) == steps
+    migrations.make_ready(SqliteFile(path), [TWO, OTHER])
     assert columns(path) == ['owner', 'text', 'title']
     with pytest.raises(StorageError, match='tables of module notes are newer'):
-        migrations.make_ready(path, [ONE])
+        migrations.make_ready(SqliteFile(path), [ONE])
 
 
 def test_a_step_that_fails_leaves_everything_as_it_was(path: str) -> None:
     """The package's own versions and other modules' steps as well."""
-    migrations.make_ready(path, [ONE])
+    migrations.make_ready(SqliteFile(path), [ONE])
     with pytest.raises(StorageError, match='nothing is changed: no'):
-        migrations.upgrade(path, [OTHER, BAD])
+        migrations.upgrade(SqliteFile(path), [OTHER, BAD])
     assert columns(path, 'other') == columns(path, 'notes_more') == []
-    migrations.make_ready(path, [ONE])
+    migrations.make_ready(SqliteFile(path), [ONE])
 
 
 def test_check_tells_of_tables_that_wait_for_an_upgrade(path: str) -> None:
     """Those that a start makes by itself are no finding."""
-    migrations.make_ready(path, [ONE])
-    assert [found.level for found in check_database(path, 1, [ONE, OTHER])] == ['ok']
-    (found,) = check_database(path, 1, [TWO])
+    migrations.make_ready(SqliteFile(path), [ONE])
+    assert [found.level for found in check_database(SqliteFile(path), [ONE, OTHER])] == ['ok']
+    (found,) = check_database(SqliteFile(path), [TWO])
     assert found.level == 'fail' and 'notes 2' in str(found)
 
 
 def storages(path: str) -> list[Callable[..., Any]]:
     """Runs an operation: in a file as the steps make it, and in the storage of tests."""
-    migrations.make_ready(path, [ONE])
+    migrations.make_ready(SqliteFile(path), [ONE])
     connection, storage = SqliteConnection(path, 'normal', 1), ImmediateStorage([ONE])
     return [
         lambda operation, *arguments: connection.transact([Call(operation, arguments[0], arguments[1:])])[0],
@@ -150,9 +151,9 @@ def test_rows_go_with_the_account(path: str) -> None:
 
 def test_rows_go_with_the_account_after_a_version_that_makes_the_accounts_anew(path: str) -> None:
     """SQLite drops a table's triggers with it."""
-    migrations.make_ready(path, [ONE])
+    migrations.make_ready(SqliteFile(path), [ONE])
     engine = sa.create_engine('sqlite://', creator=lambda: connect(path, 1), poolclass=NullPool)
-    with engine.begin() as connection, of_modules.triggers_kept(connection):
+    with engine.begin() as connection, triggers_kept(connection):
         operations = Operations(MigrationContext.configure(connection))
         with operations.batch_alter_table('accounts', recreate='always') as batch:
             batch.add_column(sa.Column('more', sa.Text, nullable=False, server_default=''))

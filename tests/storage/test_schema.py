@@ -21,7 +21,9 @@ from sqlalchemy.schema import CreateTable
 from jabberd_tx.storage import accounts, migrations, offline, rosters
 from jabberd_tx.storage.operations import StorageError, read
 from jabberd_tx.storage.schema import metadata
-from jabberd_tx.storage.sql.connection import Call, SqliteConnection, connect
+from jabberd_tx.storage.sql.connection import SqliteConnection, connect
+from jabberd_tx.storage.sql.database import Call
+from jabberd_tx.storage.sql.sqlite_file import SqliteFile
 from jabberd_tx.storage.sql.statements import Statements
 
 
@@ -33,7 +35,7 @@ def names_in(path: str) -> set[str]:
 
 def version_in(path: str, version: str) -> None:
     """Make a database of that version."""
-    migrations.upgrade(path)
+    migrations.upgrade(SqliteFile(path))
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute('UPDATE alembic_version SET version_num = ?', (version,))
 
@@ -49,7 +51,7 @@ def path(tmp_path: Path) -> str:
 
 def test_the_migrations_make_the_tables_that_the_code_knows(path: str) -> None:
     """Alembic finds no difference, and `VERSIONS` lists its scripts."""
-    migrations.upgrade(path)
+    migrations.upgrade(SqliteFile(path))
     engine = create_engine('sqlite://', creator=lambda: connect(path, 1), poolclass=NullPool)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={'compare_type': True})
@@ -61,7 +63,7 @@ def test_the_migrations_make_the_tables_that_the_code_knows(path: str) -> None:
 
 def test_positions_are_never_used_again_by_sqlite(path: str) -> None:
     """AUTOINCREMENT, in the file as the migrations make it."""
-    migrations.upgrade(path)
+    migrations.upgrade(SqliteFile(path))
     with closing(sqlite3.connect(path)) as connection:
         (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'offline'").fetchone()
     assert 'AUTOINCREMENT' in sql
@@ -95,12 +97,12 @@ def test_statements_compile_for_mysql_with_jids_as_bytes() -> None:
 
 def test_a_fresh_file_gets_its_tables(path: str) -> None:
     """Made with its folder, for its owner alone; a second time nothing is left to do."""
-    assert migrations.version_of(path) is None
-    migrations.make_ready(path)
-    assert migrations.version_of(path) == migrations.HEAD
+    assert SqliteFile(path).marks().version is None
+    migrations.make_ready(SqliteFile(path))
+    assert SqliteFile(path).marks().version == migrations.HEAD
     assert names_in(path) >= {'accounts', 'roster', 'offline', 'alembic_version'}
     assert os.stat(path).st_mode & 0o777 == 0o600
-    assert migrations.upgrade(path) == []
+    assert migrations.upgrade(SqliteFile(path)) == []
 
 
 @pytest.mark.parametrize(
@@ -115,10 +117,10 @@ def test_another_schema_stops_the_start(path: str, version: str, said: list[str]
     version_in(path, version)
     monkeypatch.setattr(migrations, 'VERSIONS', ('0000', *migrations.VERSIONS))
     with pytest.raises(StorageError) as raised:
-        migrations.make_ready(path)
+        migrations.make_ready(SqliteFile(path))
     for part in [path, version, *said]:
         assert part in str(raised.value)
-    assert migrations.version_of(path) == version
+    assert SqliteFile(path).marks().version == version
 
 
 def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -128,7 +130,7 @@ def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
         connection.execute('CREATE TABLE accounts (owner TEXT)')
     for attempt in (migrations.make_ready, migrations.upgrade, migrations.pending):
         with pytest.raises(StorageError, match='not one of jabberd-tx'):
-            attempt(path)
+            attempt(SqliteFile(path))
     assert names_in(path) == {'accounts'}
 
 
@@ -162,16 +164,16 @@ def with_later_version(tmp_path: Path, monkeypatch: Any, more: str = '') -> None
 
 def test_an_upgrade_takes_the_file_to_the_newest_version(path: str, tmp_path: Path, monkeypatch: Any) -> None:
     """Its steps are listed before and after, rows stay, and the start goes on."""
-    migrations.upgrade(path)
+    migrations.upgrade(SqliteFile(path))
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO accounts VALUES ('juliet', 'example.net', x'a0')")
     with_later_version(tmp_path, monkeypatch)
     with pytest.raises(StorageError, match='older'):
-        migrations.check_schema(path)
+        migrations.check_schema(SqliteFile(path))
     steps = [migrations.Step('9999', 'Add a table; and fail when told to')]
-    assert migrations.pending(path) == steps
-    assert migrations.upgrade(path) == steps
-    migrations.check_schema(path)
+    assert migrations.pending(SqliteFile(path)) == steps
+    assert migrations.upgrade(SqliteFile(path)) == steps
+    migrations.check_schema(SqliteFile(path))
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute('SELECT owner FROM later').fetchall() == [('juliet',)]
 
@@ -180,12 +182,12 @@ def test_rosters_from_before_versions_have_the_first_one(path: str, monkeypatch:
     """With their items, and whoever has none has no version."""
     monkeypatch.setattr(migrations, 'HEAD', '0001')
     monkeypatch.setattr(migrations, 'VERSIONS', migrations.VERSIONS[:1])
-    migrations.upgrade(path)
+    migrations.upgrade(SqliteFile(path))
     with closing(sqlite3.connect(path)) as connection, connection:
         for contact in ('nurse', 'romeo'):
             connection.execute(f"INSERT INTO roster VALUES ('juliet', '{contact}', '', 'both', 0, 0, 0, '[]', x'')")
     monkeypatch.undo()
-    migrations.upgrade(path)
+    migrations.upgrade(SqliteFile(path))
     connection = SqliteConnection(path, 'off', 1)
     loaded, changed, empty = connection.transact(
         [Call(rosters.load, 'juliet', ()), Call(rosters.changes, 'juliet', ('first.1',)), Call(rosters.load, 'x', ())]
@@ -200,13 +202,13 @@ def test_messages_from_before_sizes_get_theirs(path: str, monkeypatch: Any) -> N
     """So that they count for the limit of bytes; they are given in the same order."""
     monkeypatch.setattr(migrations, 'HEAD', '0002')
     monkeypatch.setattr(migrations, 'VERSIONS', migrations.VERSIONS[:2])
-    migrations.upgrade(path)
+    migrations.upgrade(SqliteFile(path))
     with closing(sqlite3.connect(path)) as connection, connection:
         for number, size in ((1, 10), (2, 70_000)):
             values = ('juliet', number.to_bytes(24, 'big'), 1.0, b'x' * size)
             connection.execute('INSERT INTO offline (owner, uid, at, stanza) VALUES (?, ?, ?, ?)', values)
     monkeypatch.undo()
-    migrations.upgrade(path)
+    migrations.upgrade(SqliteFile(path))
     connection = SqliteConnection(path, 'off', 1)
     used, page = connection.transact(
         [
@@ -221,10 +223,10 @@ def test_messages_from_before_sizes_get_theirs(path: str, monkeypatch: Any) -> N
 
 def test_an_upgrade_that_fails_changes_nothing(path: str, tmp_path: Path, monkeypatch: Any) -> None:
     """All its steps are one transaction, tables included."""
-    migrations.upgrade(path)
+    migrations.upgrade(SqliteFile(path))
     head = migrations.HEAD
     with_later_version(tmp_path, monkeypatch, more="raise RuntimeError('no')")
     with pytest.raises(StorageError, match='nothing is changed: no'):
-        migrations.upgrade(path)
-    assert migrations.version_of(path) == head
+        migrations.upgrade(SqliteFile(path))
+    assert SqliteFile(path).marks().version == head
     assert 'later' not in names_in(path)

@@ -21,7 +21,8 @@ from jabberd_tx.base.turn import Turn
 from jabberd_tx.storage import accounts, offline, rosters
 from jabberd_tx.storage.operations import Operation, Run, Storage, StorageError, read, write
 from jabberd_tx.storage.rosters import Item
-from jabberd_tx.storage.sql.sqlite import MOST_TOGETHER, OPTIONS, SqliteStorage
+from jabberd_tx.storage.sql.sqlite import OPTIONS, SqliteStorage
+from jabberd_tx.storage.sql.worker import MOST_TOGETHER
 from jabberd_tx.testing.storage_conformance import JULIET, ROMEO, StorageConformance, credentials_of, uid_of
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from jabberd_tx.storage import migrations
+from jabberd_tx.storage.sql.sqlite_file import SqliteFile
 
 # One interpreter that has imported all it needs, and forks: the children begin within a millisecond of each other.
 ROUNDS, PROCESSES = 5, 4
@@ -16,10 +17,11 @@ from alembic import command
 from sqlalchemy import create_engine
 from jabberd_tx.storage.migrations import make_ready
 from jabberd_tx.storage.sql.connection import SqliteConnection
+from jabberd_tx.storage.sql.sqlite_file import SqliteFile
 
 def child(path, gate):
     os.read(gate, 1)
-    make_ready(path)
+    make_ready(SqliteFile(path))
     SqliteConnection(path, 'full', 20.0).close()
 
 for path in sys.argv[2:]:
@@ -51,4 +53,4 @@ def test_a_new_file_is_opened_by_four_at_once(tmp_path: Path) -> None:
         [sys.executable, '-c', OPEN, str(PROCESSES), *paths], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, '')
-    assert [migrations.version_of(path) for path in paths] == [migrations.HEAD] * ROUNDS
+    assert [SqliteFile(path).marks().version for path in paths] == [migrations.HEAD] * ROUNDS

@@ -8,10 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from jabberd_tx.control.check.finding import FAIL, OK, WARN, Finding
-from jabberd_tx.storage.migrations import check_schema, of_modules, version_of
+from jabberd_tx.storage.migrations import check_schema
 from jabberd_tx.storage.module_tables import ModuleTables
-from jabberd_tx.storage.operations import StorageError
-from jabberd_tx.storage.sql.connection import connect
+from jabberd_tx.storage.operations import StorageError, write
+from jabberd_tx.storage.sql.database import Call, Database
+from jabberd_tx.storage.sql.sqlite_file import SqliteFile
+
+_WRITE = write('check.write')(lambda run, owner: None)
 
 
 def check_data_folder(folder: str) -> Iterator[Finding]:
@@ -29,29 +32,29 @@ def check_data_folder(folder: str) -> Iterator[Finding]:
     yield Finding(OK, subject, 'private and writable')
 
 
-def check_database(path: str, busy: float, tables: Sequence[ModuleTables] = ()) -> Iterator[Finding]:
-    """`busy`: seconds to wait for another process's lock; `tables`: those of modules, which a start makes where there
-    are none."""
-    subject = f'database {path}'
+def check_database(database: Database, tables: Sequence[ModuleTables] = ()) -> Iterator[Finding]:
+    """`tables`: those of modules, which a start makes where there are none."""
+    subject = f'database {database.name}'
     try:
-        version = version_of(path)
+        version, done = database.marks()
         if version is None:
             yield Finding(OK, subject, 'not there yet; the first start makes it')
             return
-        done = of_modules.versions(path, busy) if tables else {}
-        check_schema(path, [one for one in tables if one.name in done])
-        with closing(connect(path, busy)) as connection:
+        check_schema(database, [one for one in tables if one.name in done])
+        with closing(database.connect()) as connection:
             # Whoever can't lock it for writing can't store; nothing is written.
-            connection.execute('BEGIN IMMEDIATE')
-            connection.execute('ROLLBACK')
+            (result,) = connection.transact([Call(_WRITE, '', ())])
+            if isinstance(result, StorageError):
+                raise result
     except StorageError as error:
-        # Its text begins with the path and ends with what to do.
-        yield Finding(FAIL, subject, str(error).removeprefix(f'{path}: '))
+        # Its text begins with the name and ends with what to do.
+        yield Finding(FAIL, subject, str(error).removeprefix(f'{database.name}: '))
         return
     except Exception as error:
         yield Finding(FAIL, subject, str(error))
         return
-    mode = stat.S_IMODE(os.stat(path).st_mode)
-    if mode & 0o077:
-        yield Finding(WARN, subject, f'others may read it (mode {mode:04o})', f'chmod 600 {path}')
+    if isinstance(database, SqliteFile):
+        mode = stat.S_IMODE(os.stat(database.path).st_mode)
+        if mode & 0o077:
+            yield Finding(WARN, subject, f'others may read it (mode {mode:04o})', f'chmod 600 {database.path}')
     yield Finding(OK, subject, f'schema {version}')

@@ -11,10 +11,10 @@ from jabberd_tx.control.admin_wire import AdminError
 from jabberd_tx.storage import accounts
 from jabberd_tx.storage.migrations import make_ready
 from jabberd_tx.storage.operations import Operation, StorageError
-from jabberd_tx.storage.sql.connection import Call, SqliteConnection
+from jabberd_tx.storage.sql.database import Call, Database
 from jabberd_tx.xmpp.sasl.verifiers import Credentials
 
-__all__ = ['MOST_TOGETHER', 'Accounts', 'AccountsInFile', 'AccountsOfServer']
+__all__ = ['MOST_TOGETHER', 'Accounts', 'AccountsInDatabase', 'AccountsOfServer']
 
 
 class Accounts(Protocol):
@@ -82,12 +82,12 @@ class AccountsOfServer:
         return int(self._ask('account.put_many', domain=domain, pairs=[[owner, packed(c)] for owner, c in pairs]))
 
 
-class AccountsInFile:
-    """The database file itself, for as long as no server runs; it is made if it is not there."""
+class AccountsInDatabase:
+    """The database itself, for as long as no server runs; it is made if it is not there."""
 
-    def __init__(self, path: str, busy: float) -> None:
-        make_ready(path)
-        self._connection = SqliteConnection(path, 'full', busy)
+    def __init__(self, database: Database) -> None:
+        make_ready(database)
+        self._connection = database.connect()
         self.close = self._connection.close
 
     def _run(self, operation: Operation, owner: str, *arguments: Any) -> Any:

@@ -23,7 +23,7 @@ from jabberd_tx.control.check.srv_lookup import look_up
 from jabberd_tx.control.ctl.site import Site
 from jabberd_tx.link.directory import parse_address
 from jabberd_tx.routing import options as routing
-from jabberd_tx.storage.sql import sqlite
+from jabberd_tx.storage.sql.choosing import database
 
 _COLOURS = {OK: 'green', WARN: 'yellow', FAIL: 'red'}
 
@@ -69,7 +69,7 @@ def findings(ctl: Site, nameserver: tuple[str, int] | None = None) -> Iterator[F
         yield Finding(FAIL, 'configuration', error.message)
         return
     yield Finding(OK, f'configuration {ctl.path or "(defaults)"}', f'for {", ".join(domains)}')
-    clients, storage = ctl.section(c2s.OPTIONS), ctl.section(sqlite.OPTIONS)
+    clients = ctl.section(c2s.OPTIONS)
     yield from check_data_folder(server.data)
     yield from check_certificates(ctl.section(tls.OPTIONS), domains, clients.require_tls, datetime.now(UTC))
     try:
@@ -80,7 +80,7 @@ def findings(ctl: Site, nameserver: tuple[str, int] | None = None) -> Iterator[F
     for port in ports(ctl):
         yield check_port(port, [link.peer.pid for link in running])
     yield from check_dns(domains, clients.port, clients.tls_port, lambda names: look_up(names, nameserver))
-    yield from check_database(storage.path, storage.busy, all_tables(ctl.section))
+    yield from check_database(database(ctl.section), all_tables(ctl.section))
     limits = {link.node: descriptor_limit(link.peer.pid) for link in running}
     yield from check_descriptors(limits or {'this shell': descriptor_limit(os.getpid())})
     yield from check_sysctls(clients.backlog)

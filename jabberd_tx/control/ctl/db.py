@@ -8,7 +8,7 @@ from jabberd_tx.base.options import ConfigError
 from jabberd_tx.components.tables import all_tables
 from jabberd_tx.control.ctl.site import Site, plain_errors
 from jabberd_tx.storage import migrations
-from jabberd_tx.storage.sql import sqlite
+from jabberd_tx.storage.sql.choosing import database
 
 
 @click.group()
@@ -22,22 +22,22 @@ def db() -> None:
 def upgrade(site: Site, dry_run: bool) -> None:
     """Bring the database to the schema of this version.
 
-    Stop the server first, and keep a copy of the file.  All of it is done, or nothing.
+    Stop the server first, and keep a copy of the database.  In an SQLite file all of it is done, or nothing.
     """
-    path = site.section(sqlite.OPTIONS).path
+    there = database(site.section)
     try:
         tables = all_tables(site.section)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     with plain_errors():
-        steps = migrations.pending(path, tables)
+        steps = migrations.pending(there, tables)
         if steps and not dry_run:
             if site.running.links:
                 names = ', '.join([link.node for link in site.running.links])
                 raise click.ClickException(f'stop the server first: {names}')
             site.refuse_to_make_root_s_files()
-            migrations.upgrade(path, tables)
+            migrations.upgrade(there, tables)
     for version, text in steps:
         click.echo(f'{"would be done" if dry_run else "done"}: {version}, {text}')
     if not steps:
-        click.echo(f'{path}: schema {migrations.HEAD}, nothing to do')
+        click.echo(f'{there.name}: schema {migrations.HEAD}, nothing to do')

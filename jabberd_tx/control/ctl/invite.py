@@ -15,8 +15,8 @@ from jabberd_tx.storage import invites
 from jabberd_tx.storage.invites import Invite
 from jabberd_tx.storage.migrations import make_ready
 from jabberd_tx.storage.operations import Operation, StorageError
-from jabberd_tx.storage.sql import sqlite
-from jabberd_tx.storage.sql.connection import Call, SqliteConnection
+from jabberd_tx.storage.sql.choosing import database
+from jabberd_tx.storage.sql.database import Call, Database
 from jabberd_tx.xmpp import jid
 
 DAY = 86400.0
@@ -56,12 +56,12 @@ class InvitesOfServer:
         return bool(self._ask('invite.remove', domain=domain, token=token))
 
 
-class InvitesInFile:
-    """The database file itself, for as long as no server runs."""
+class InvitesInDatabase:
+    """The database itself, for as long as no server runs."""
 
-    def __init__(self, path: str, busy: float) -> None:
-        make_ready(path)
-        self._connection = SqliteConnection(path, 'full', busy)
+    def __init__(self, database: Database) -> None:
+        make_ready(database)
+        self._connection = database.connect()
         self.close = self._connection.close
 
     def _run(self, operation: Operation, domain: str, *arguments: Any) -> Any:
@@ -88,9 +88,8 @@ def invites_of(site: Site) -> Invites:
     able = site.running.able('invite.add')
     if able:
         return InvitesOfServer(able[0])
-    storage = site.section(sqlite.OPTIONS)
     site.refuse_to_make_root_s_files()
-    direct = InvitesInFile(storage.path, storage.busy)
+    direct = InvitesInDatabase(database(site.section))
     click.get_current_context().call_on_close(direct.close)
     return direct
 

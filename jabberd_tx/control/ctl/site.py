@@ -15,9 +15,10 @@ from jabberd_tx.base.options import Config, ConfigError, Section, load
 from jabberd_tx.control import options as admin
 from jabberd_tx.control.admin_client import Running, find_running
 from jabberd_tx.control.admin_wire import AdminError
-from jabberd_tx.control.ctl.accounts import Accounts, AccountsInFile, AccountsOfServer
+from jabberd_tx.control.ctl.accounts import Accounts, AccountsInDatabase, AccountsOfServer
 from jabberd_tx.storage.operations import StorageError
 from jabberd_tx.storage.sql import sqlite
+from jabberd_tx.storage.sql.choosing import database
 from jabberd_tx.xmpp import jid
 
 if TYPE_CHECKING:
@@ -67,15 +68,17 @@ class Site:
         able = self.running.able('account.add')
         if able:
             return AccountsOfServer(able[0], self.running.able('kick'))
-        storage = self.section(sqlite.OPTIONS)
         self.refuse_to_make_root_s_files()
-        direct = AccountsInFile(storage.path, storage.busy)
+        direct = AccountsInDatabase(database(self.section))
         click.get_current_context().call_on_close(direct.close)
         return direct
 
     def refuse_to_make_root_s_files(self) -> None:
         """Files that root makes in the server's folder could not be opened by the server."""
-        folder = os.path.dirname(self.section(sqlite.OPTIONS).path)
+        options = self.section(sqlite.OPTIONS)
+        if options.driver != 'sqlite':
+            return
+        folder = os.path.dirname(options.path)
         if os.geteuid() == 0 and os.path.exists(folder) and (owner := os.stat(folder).st_uid) != 0:
             raise click.ClickException(f'{folder} belongs to user {owner}: run this as that user, or start the server')
 

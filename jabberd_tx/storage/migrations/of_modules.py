@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
 
 from jabberd_tx.storage.module_tables import ModuleTables
-from jabberd_tx.storage.operations import StorageError
-from jabberd_tx.storage.sql.connection import connect
 
 # Made with the first module that has tables, as Alembic makes its own.
 module_versions = Table(
@@ -20,18 +16,6 @@ module_versions = Table(
     Column('name', String(64), primary_key=True),
     Column('version', Integer, nullable=False),
 )
-
-
-def versions(path: str, busy: float) -> dict[str, int]:
-    """How many steps of each module the database file has gone through.  StorageError."""
-    try:
-        with closing(connect(path, busy)) as connection:
-            there = connection.execute(
-                "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (module_versions.name,)
-            ).fetchone()
-            return dict(connection.execute('SELECT name, version FROM module_versions')) if there else {}
-    except sqlite3.Error as error:
-        raise StorageError(f'{path}: {error}') from error
 
 
 def pending(done: dict[str, int], tables: Sequence[ModuleTables]) -> list[tuple[str, str]]:
@@ -66,17 +50,6 @@ def carry_out(connection: Any, tables: Sequence[ModuleTables]) -> None:
         elif version < len(one.changes):
             found = update(module_versions).where(module_versions.c.name == one.name)
             connection.execute(found.values(version=len(one.changes)))
-        for statement in one.triggers():
+        for statement in one.triggers(connection.dialect.name):
             connection.exec_driver_sql(statement)
 
-
-@contextmanager
-def triggers_kept(connection: Any) -> Iterator[None]:
-    """Put back the triggers that go while a version of the package makes a table anew, also those of modules that are
-    off."""
-    query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
-    before = dict(connection.exec_driver_sql(query).fetchall())
-    yield
-    after = dict(connection.exec_driver_sql(query).fetchall())
-    for name in before.keys() - after.keys():
-        connection.exec_driver_sql(before[name])

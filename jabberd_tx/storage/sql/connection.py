@@ -8,23 +8,15 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Executable
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
-from jabberd_tx.storage.operations import Operation, StorageError
+from jabberd_tx.storage.sql.database import Call, failed
 from jabberd_tx.storage.sql.statements import Statements
 
 MEMORY = ':memory:'
-
-
-class Call(NamedTuple):
-    """An operation with what it is called with."""
-
-    operation: Operation
-    owner: str
-    arguments: tuple[Any, ...]
 
 
 def make_private(path: str) -> None:
@@ -106,7 +98,7 @@ class SqliteConnection:
             # A transaction that wrote after it had read could be refused at once where another process wrote between.
             self.execute('BEGIN IMMEDIATE' if writes else 'BEGIN')
         except sqlite3.Error as error:
-            return self._without_writes(calls, error) if writes else [_failed(error)] * len(calls)
+            return self._without_writes(calls, error) if writes else [failed(error)] * len(calls)
         try:
             run = self._run
             results = [call.operation.body(run, call.owner, *call.arguments) for call in calls]
@@ -126,11 +118,11 @@ class SqliteConnection:
                     results.append(call.operation.body(self._run, call.owner, *call.arguments))
                 except Exception as error:
                     self.execute('ROLLBACK TO one')
-                    results.append(_failed(error, call.operation.name))
+                    results.append(failed(error, call.operation.name))
                 self.execute('RELEASE one')
         except sqlite3.Error as error:
             self._abandon()
-            return [_failed(error)] * len(calls)
+            return [failed(error)] * len(calls)
         return self._commit(results)
 
     def _commit(self, results: list[Any]) -> list[Any]:
@@ -138,14 +130,14 @@ class SqliteConnection:
             self.execute('COMMIT')
         except sqlite3.Error as error:
             self._abandon()
-            return [_failed(error)] * len(results)
+            return [failed(error)] * len(results)
         return results
 
     def _without_writes(self, calls: Sequence[Call], error: sqlite3.Error) -> list[Any]:
         # The database can't be written to now: what only reads goes on.
         reads = [call for call in calls if call.operation.reads]
         answers = iter(self.transact(reads) if reads else ())
-        return [next(answers) if call.operation.reads else _failed(error) for call in calls]
+        return [next(answers) if call.operation.reads else failed(error) for call in calls]
 
     def execute(self, sql: str) -> None:
         """SQL that gives no rows."""
@@ -156,12 +148,3 @@ class SqliteConnection:
         if self._connection.in_transaction:
             self.execute('ROLLBACK')
 
-
-def _failed(error: Exception, name: str = '') -> StorageError:
-    """sqlite3 names tables and columns in its errors, never values."""
-    if isinstance(error, StorageError):
-        return error
-    text = f'{name}: {error}' if name else str(error)
-    failed = StorageError(text)
-    failed.__cause__ = error
-    return failed

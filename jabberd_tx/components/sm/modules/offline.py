@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from math import inf
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -99,7 +98,7 @@ class Offline(Module):
 
     def _expired(self) -> float:
         """What came before that time need not be kept any longer."""
-        return self.sm.reactor.seconds() - self.values.expire * DAY if self.values.expire else -inf
+        return self.sm.reactor.seconds() - self.values.expire * DAY if self.values.expire else 0.0
 
     # ---- out
 
