@@ -24,6 +24,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from jabberd_tx.base.replay import ReplayWindow
+from jabberd_tx.link import events
 from jabberd_tx.link.frames import REPEAT, Bounce, Confirm, Fanout, Route, Working
 from jabberd_tx.link.interfaces import Link, Links
 from jabberd_tx.link.kept_frames import KeptFrames, TooManyKept
@@ -109,6 +110,9 @@ class StanzaComponent:
     def answered(self, stanza: Stanza) -> None:
         """An error, or the result of an IQ, for something that this component has sent."""
 
+    def event(self, stanza: Stanza) -> None:
+        """Of a session manager's sessions (link/events.py), which this component watches."""
+
     def undelivered(self, stanza: Stanza, reason: str) -> None:
         """Nobody has taken what this component sent, for a reason of BOUNCE; what a router's rules do not let pass is
         answered with its error."""
@@ -129,6 +133,12 @@ class StanzaComponent:
             raise ValueError(f'{sender} is not of {self.name}')
         to = parse(stanza.attrs.get('to', ''))
         self._kept.send(to.domain, to.bare, stanza)
+
+    def watch(self, sm: str) -> None:
+        """Ask the session manager of that node for word of its sessions; whether it gives any its configuration says.
+
+        Ask again when the node has come anew, or has said that it is over."""
+        self._kept.send(sm, sm, events.watch())
 
     def answer(self, stanza: Stanza, *children: tuple[str, str, bytes]) -> Stanza:
         """The answer to a stanza: of its kind (the result of an IQ), back to its sender, with these children
@@ -201,6 +211,9 @@ class StanzaComponent:
 
     def _ask(self, stanza: Stanza) -> Any:
         kind = stanza.attrs.get('type')
+        if stanza.name == events.NAME:
+            self.event(stanza)
+            return None
         if kind == 'error' or (stanza.name == 'iq' and kind not in ('get', 'set')):
             self.answered(stanza)
             return None

@@ -93,6 +93,13 @@ class Deciding:
     async def _fetch(self, item: Item) -> None:
         item.troubled().sessions = list(await self._sm.sessions.fetch(item.to.bare))
 
+    def ask_account(self, item: Item) -> None:
+        """Nobody is there, and the recipient may be known elsewhere."""
+        self._begin(item, self._look_up(item))
+
+    async def _look_up(self, item: Item) -> None:
+        item.troubled().elsewhere = await self._sm.elsewhere.holds(item.to.bare)
+
     def ask_storage(self, item: Item) -> None:
         """Nobody takes the message."""
         self._begin(item, self._store(item))

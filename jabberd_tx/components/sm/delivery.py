@@ -220,7 +220,7 @@ class Delivery:
             return False
         if item.uid not in self.kept:
             return True  # settled meanwhile
-        if item.to.domain not in self._domains:
+        if item.to.domain not in self._domains or (trouble is not None and trouble.elsewhere):
             done = self._sending.outside(item, way, mixed)
             if item.target is not None:
                 self._placed(item, ())
@@ -236,6 +236,10 @@ class Delivery:
         if sessions is None:
             if way is None:
                 self.deciding.ask_sessions(item)
+            return False
+        if not sessions and self._is_to_be_looked_up(item):
+            if way is None:
+                self.deciding.ask_account(item)
             return False
         everybody = self._options.bare_jid == 'all'
         action, takers = choose(item.stanza.attrs.get('type'), item.to.resource and item.to.full, sessions, everybody)
@@ -260,6 +264,12 @@ class Delivery:
         else:
             self.refuse(item, 'service-unavailable')
         return True
+
+    def _is_to_be_looked_up(self, item: Item) -> bool:
+        """Whether it may be for somebody who is known elsewhere, and nobody has asked yet."""
+        if item.trouble is not None and item.trouble.elsewhere is not None:
+            return False
+        return self._sm.elsewhere.may_be(item.arrived, item.to)
 
     def _placed(self, item: Item, takers: Sequence[Session]) -> None:
         """Tell modules that have seen it, the first time that it goes somewhere."""

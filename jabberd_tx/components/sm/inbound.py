@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from jabberd_tx.link import events
 from jabberd_tx.link import session as vocabulary
 from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Route, confirmation
 from jabberd_tx.xmpp.errors import StanzaError
@@ -81,7 +82,7 @@ class Intake:
             return
         key: bytes | str | None = frame.uid[:16]
         if not frame.flags & CLIENT:
-            if not frame.flags & RETURNED and not self._may_say(arrival):
+            if not frame.flags & RETURNED and name != events.NAME and not self._may_say(arrival):
                 return
             # A given-back message is for its own lane to order.
             key = frame.key if isinstance(frame.key, str) and name != 'message' else None
@@ -94,16 +95,19 @@ class Intake:
         self._hold(key, self._dispatch(arrival, confirm=True))
 
     def _may_say(self, arrival: Arrival) -> bool:
-        """Whether what comes from elsewhere is from whom it says: from users of ours only other sms speak."""
+        """Whether what comes from elsewhere is from whom it says: for a domain that somebody serves nobody else speaks,
+        but for a clustering component."""
         frame, _, stanza = arrival
         try:
             domain = parse(stanza.attrs.get('from', '')).domain
             parse(stanza.attrs.get('to', ''))
         except InvalidJid:
             domain = ''
-        serving = self._sm.links.instances(domain)
-        if domain in self._sm.domains and frame.source not in serving and frame.source != self._sm.links.node:
-            domain = ''
+        source, links = frame.source, self._sm.links
+        serving = links.instances(domain)
+        if (serving or domain in self._sm.domains) and source not in serving and source != links.node:
+            if not self._sm.elsewhere.is_cluster(source):
+                domain = ''
         if not domain:
             self.log.warn('{source} sent a stanza from somebody else', source=frame.source)
             self._confirm(arrival)
@@ -173,6 +177,10 @@ class Intake:
                 if confirm:
                     self._confirm(arrival)
                 return self._sm.presence.take(frame, stanza)
+            if name == events.NAME and not frame.flags & CLIENT:
+                self._confirm(arrival)
+                self._sm.feed.take(frame, stanza)
+                return None
             if name == vocabulary.NAME and frame.flags & CLIENT:
                 self._counts.session += 1
                 return self._confirmed_when_done(arrival, self._sm.lifecycle.take(frame, stanza))

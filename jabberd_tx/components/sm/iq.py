@@ -150,10 +150,30 @@ class IqAnswers:
             await work
 
     def _take(self, frame: Route, stanza: Stanza, sender: Jid, to: Jid) -> Coroutine[Any, Any, None] | None:
-        kind = stanza.attrs['type']
         if to.domain not in self._sm.domains:
             self._pass_outside(frame, stanza, to)
             return None
+        if to.bare != sender.bare and self._sm.elsewhere.may_be(frame, to):
+            return self._look_up(frame, stanza, sender, to)
+        return self._take_here(frame, stanza, sender, to)
+
+    async def _look_up(self, frame: Route, stanza: Stanza, sender: Jid, to: Jid) -> None:
+        """The recipient may be known elsewhere."""
+        elsewhere, work = self._sm.elsewhere, None
+        try:
+            if await elsewhere.holds(to.bare):
+                elsewhere.pass_on(frame, stanza, to, 'service-unavailable')
+            else:
+                work = self._take_here(frame, stanza, sender, to)
+        except StorageError:
+            self._sm.refuse(frame, stanza, 'resource-constraint', 'try again later')
+        except StanzaError as error:
+            self._sm.refuse(frame, stanza, error.condition, error.text, error.type, error.application)
+        if work is not None:
+            await work
+
+    def _take_here(self, frame: Route, stanza: Stanza, sender: Jid, to: Jid) -> Coroutine[Any, Any, None] | None:
+        kind = stanza.attrs['type']
         if to.resource and to.local:
             return self._pass_on(frame, stanza, to)
         if kind in ('result', 'error'):

@@ -44,11 +44,12 @@ class Trouble:
     sessions  the answer of the session store, to be used once
     returned  the target that has given it back, and will confirm it still
     back      by node, how many of several sessions have done so
+    elsewhere  its recipient is not known here; None: nobody has asked
     """
 
     __slots__ = (
-        'also', 'asked', 'attempts', 'back', 'deciding', 'parts', 'placed', 'reached', 'ready', 'repeat', 'returned',
-        'sessions', 'since', 'tried',
+        'also', 'asked', 'attempts', 'back', 'deciding', 'elsewhere', 'parts', 'placed', 'reached', 'ready', 'repeat',
+        'returned', 'sessions', 'since', 'tried',
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -61,6 +62,7 @@ class Trouble:
         self.sessions: list[Session] | None = None
         self.returned: Target | None = None
         self.back: dict[str, int] = {}
+        self.elsewhere: bool | None = None
 
 
 class Item:

@@ -72,6 +72,8 @@ class Lifecycle:
             caps = self._sm.server_caps(session.bare.rpartition('@')[2])
             self._answer(frame, vocabulary.started(session.jid, caps))
             self._sm.hooks.tell('session_started', session)
+            if self._sm.feed.active:
+                self._sm.feed.session(session)
 
     async def _open(self, frame: Route, owner: str, resource: str, carbons: bool) -> Session:
         """StanzaError: conflict, resource-constraint or bad-request (RFC 6120 §7.6.2, §7.7.2)."""
@@ -151,6 +153,8 @@ class Lifecycle:
                 self._answer(frame, vocabulary.elsewhere(there.node))
             return
         self._answer(frame, vocabulary.attached(session.jid))
+        if self._sm.feed.active:
+            self._sm.feed.session(session)
         if earlier is not None and earlier.node != session.node:
             self._sm.bounces.moved(stream, session.node)
             self._sm.posts.moved(stream, session.node)
@@ -187,6 +191,8 @@ class Lifecycle:
     async def gone(self, session: Session) -> None:
         """It is out of the store: whoever saw it online is told."""
         self._sm.hooks.tell('session_ended', session)
+        if self._sm.feed.active:
+            self._sm.feed.ended(session)
         try:
             await self._sm.presence.leave(session)
         except Exception:
@@ -210,6 +216,13 @@ class Lifecycle:
                 self._say(closed, vocabulary.close(condition, text))
                 await self.gone(closed)
         return ended
+
+    async def all_sessions(self) -> list[Session]:
+        """Of all c2s nodes that hold any, as this session manager knows."""
+        found: list[Session] = []
+        for node, incarnation in list(self._nodes.items()):
+            found += await self._sessions.of_node(node, incarnation)
+        return found
 
     # ---- nodes
 

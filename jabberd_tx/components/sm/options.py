@@ -10,6 +10,30 @@ OPTIONS = Section(
     'sm',
     'Session manager: presence, rosters, and where messages go.',
     Option(
+        'name',
+        str,
+        '',
+        'Another name that the session managers of the site serve beside the domains: for a component that serves the '
+        'domains itself, such as a clustering one.',
+        high=1023,
+    ),
+    Option(
+        'authoritative',
+        bool,
+        True,
+        'Whether users who have no account here do not exist. Otherwise what is for them goes to the default route, '
+        'as long as there is one.',
+        reload=True,
+    ),
+    Option(
+        'cluster',
+        list,
+        [],
+        'Nodes of a clustering component, or patterns with * and ?: they may watch sessions and presence, and speak '
+        'for users of the domains who are elsewhere.',
+        reload=True,
+    ),
+    Option(
         'conflict',
         str,
         REPLACE,

@@ -111,9 +111,10 @@ class Posts:
         uid: bytes | None = None,
         flags: int = 0,
         failed: Failed | None = None,
+        hops: int = HOPS,
     ) -> None:
         """To whoever serves the name; `key` is the bare JID to hash, or None for the name's own policy."""
-        frame = Route(name, key, self._node, 0, uid or self.new_uid(), HOPS, flags, stanza)
+        frame = Route(name, key, self._node, 0, uid or self.new_uid(), hops, flags, stanza)
         post = Post(owner, frame, failed, None)
         post.named = True
         self._post(post)

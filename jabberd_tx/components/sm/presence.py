@@ -123,6 +123,8 @@ class Presence:
         if ready and self._behind_hooks:
             changes['behind'] = True
         session = await self._sessions.update(before.stream, before.bare, before.epoch, **changes)
+        if self._sm.feed.active:
+            self._sm.feed.presence(session, stanza)
         if ready:
             # At once: what waits in storage is older than what comes from now on.
             self._sm.hooks.tell('session_ready', session)
@@ -151,6 +153,8 @@ class Presence:
         await self._sessions.update(
             session.stream, session.bare, session.epoch, presence=None, priority=None, directed=frozenset()
         )
+        if self._sm.feed.active and session.presence is not None:
+            self._sm.feed.presence(session, None)
         await self._withdraw(session, stanza, here=True)
 
     async def _as_modules_want(self, stanza: Stanza, session: Session) -> Stanza:
@@ -265,11 +269,15 @@ class Presence:
         """Presence of any type but those of subscriptions goes on to whom it is for, or is answered for a user of
         ours; StanzaError."""
         if to.domain in self._domains and stanza.attrs.get('type') == 'probe':
+            if await self._is_elsewhere(frame, stanza, to):
+                return
             await self._probes.answer(stanza, parse(stanza.attrs['from']), to)
             return
         if to.domain not in self._domains and not self._sm.links.reachable(to.domain):
             if stanza.attrs.get('type') != 'error':
                 raise StanzaError('remote-server-not-found')
+            return
+        if await self._is_elsewhere(frame, stanza, to):
             return
         owner = frame.key if isinstance(frame.key, str) else to.bare
         await self.deliver(owner, stanza, to, frame.uid, frame.flags & REPEAT)
@@ -318,13 +326,23 @@ class Presence:
         if not to.local or to.domain not in self._domains:
             return None
         if kind in TYPES:
-            return self._take_subscription(stanza, to)
+            return self._take_subscription(frame, stanza, to)
         if kind in (None, 'unavailable', 'error', 'probe'):
             return self.pass_on(frame, stanza, to)
         raise StanzaError('bad-request', 'no type of presence')
 
-    async def _take_subscription(self, stanza: Stanza, to: Jid) -> None:
+    async def _is_elsewhere(self, frame: Route, stanza: Stanza, to: Jid) -> bool:
+        """Whether it was for a user who is not known here, and has been sent on."""
+        elsewhere = self._sm.elsewhere
+        if not elsewhere.may_be(frame, to) or not await elsewhere.holds(to.bare):
+            return False
+        elsewhere.pass_on(frame, stanza, to)
+        return True
+
+    async def _take_subscription(self, frame: Route, stanza: Stanza, to: Jid) -> None:
         kind = stanza.attrs['type']
+        if await self._is_elsewhere(frame, stanza, to):
+            return
         if to.resource and kind != SUBSCRIBE:
             if all(session.jid != to.full for session in await self.sessions_of(to.bare)):
                 return  # §8.5.3.2.2

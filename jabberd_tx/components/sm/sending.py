@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jabberd_tx.components.sm.lanes import Item, Lane, Part, Target
-from jabberd_tx.link.frames import REPEAT, Fanout, Route
+from jabberd_tx.link.frames import DEFAULT_ROUTE, REPEAT, Fanout, Route
 
 if TYPE_CHECKING:
     from jabberd_tx.components.sm.delivery import Delivery
@@ -29,8 +29,10 @@ class Sending:
         self._node = sm.links.node
 
     def outside(self, item: Item, way: Target | None, mixed: bool) -> bool:
-        """To a name that is not ours: whoever serves it, or nobody."""
-        name = item.to.domain
+        """To a name that is not ours, or the default route: whoever serves it, or nobody."""
+        name, hops = item.to.domain, HOPS
+        if item.trouble is not None and item.trouble.elsewhere:
+            name, hops = DEFAULT_ROUTE, item.arrived.hops - 1
         if way is not None and (mixed or way != name):
             return False
         if not self._links.reachable(name):
@@ -41,7 +43,7 @@ class Sending:
         link = self._way_out(item.lane, way)
         if link is None:
             return False
-        self._route(item, link, name, Route(name, None, self._node, 0, item.uid, HOPS, self._flags(item), item.stanza))
+        self._route(item, link, name, Route(name, None, self._node, 0, item.uid, hops, self._flags(item), item.stanza))
         return True
 
     def to_sessions(self, item: Item, takers: Sequence[Session], way: Target | None, mixed: bool) -> bool:

@@ -20,6 +20,8 @@ from jabberd_tx.base.turn import Turn
 from jabberd_tx.components.sm.accounts import KnownAccounts
 from jabberd_tx.components.sm.bounces import Bounces
 from jabberd_tx.components.sm.delivery import Delivery
+from jabberd_tx.components.sm.elsewhere import Elsewhere
+from jabberd_tx.components.sm.feed import Feed
 from jabberd_tx.components.sm.finding import ActiveModules
 from jabberd_tx.components.sm.handshake import Handshake
 from jabberd_tx.components.sm.hooks import Hooks
@@ -63,6 +65,7 @@ class SessionManager:
     posts     sends stanzas to sessions and names
     questions asks clients
     delivery  messages on their way
+    feed, elsewhere  for a clustering component: who watches sessions, and users who may be at another site
     server_caps  the hash of what the server tells of a domain (XEP-0115), '' for none: a module's to set
     presence, handshake, roster, lifecycle   RFC 6121's parts
     """
@@ -99,6 +102,7 @@ class SessionManager:
         self.rosters = Rosters(storage, reactor.seconds, lambda: int(options.roster_cache), self.is_alone)
         self.posts = Posts(links, reactor, lambda: float(options.busy_seconds))
         self.paths = self.posts.paths = Paths(links, self._in_flight)
+        self.elsewhere, self.feed = Elsewhere(self), Feed(self)
         self.delivery = Delivery(self)
         self.bounces = Bounces(self, self.delivery)
         self.questions = Questions(self)
@@ -126,6 +130,8 @@ class SessionManager:
         self.modules.start()
         for domain in sorted(self.domains):
             self.links.bind(domain, 'to')
+        if self.options.name:
+            self.links.bind(self.options.name, 'to')
         self._sweeping.start(SWEEP, now=False)
 
     async def stop(self) -> None:
@@ -221,6 +227,7 @@ class SessionManager:
 
     def _node_lost(self, node: str, incarnation: bytes) -> None:
         self._leaving.discard(node)
+        self.feed.forget(node)
         self.bounces.node_lost(node)
         self.posts.node_lost(node)
         self.spawn(self.lifecycle.node_lost(node, incarnation))
@@ -298,7 +305,7 @@ class SessionManager:
         """An answer to whoever sent the frame: to the very stream of a client, otherwise by its `to`."""
         if frame.flags & CLIENT:
             self.posts.to_stream(str(frame.key), frame.source, frame.uid[:16], frame.epoch, stanza)
-        else:
+        elif not self.elsewhere.took_answer(frame, stanza):
             self.send(stanza)
 
     def refuse(
