@@ -59,10 +59,10 @@ def _remote_links(process: Server, name: str, domain: str, values: Any) -> Remot
         return RemoteLinks(
             process.name_of(name), domain, values.connect, values.secret, process.reactor, process.turn
         )  # fmt: skip
-    except (ValueError, TypeError):
-        # TypeError: the endpoint wants more, or fewer, parts.
-        wanted = "an endpoint such as 'tcp:localhost:5347'"
-        raise ConfigError(f'component.{name}.connect: expected {wanted}, not {values.connect!r}') from None
+    except Exception as error:
+        # Whatever the kind of endpoint says of its parts: ValueError, TypeError, of files OSError and others.
+        wanted = f"an endpoint such as 'tcp:localhost:5347', not {values.connect!r}"
+        raise ConfigError(f'component.{name}.connect: expected {wanted}: {error!r}') from None
 
 
 def _is_linked(links: Any, server: str) -> Callable[[], str | None]:

@@ -19,7 +19,7 @@ from jabberd_tx.components.plugins.handlers import Handlers
 from jabberd_tx.components.plugins.stream import HandlerStream, Shown
 from jabberd_tx.components.stanza_component import SENT, Answer, StanzaComponent
 from jabberd_tx.link.interfaces import Link, Links
-from jabberd_tx.xmpp.errors import StanzaError, may_reply
+from jabberd_tx.xmpp.errors import CONDITIONS, StanzaError, error_reply, may_reply
 from jabberd_tx.xmpp.jid import InvalidJid, parse
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -227,11 +227,8 @@ class HandlersComponent(StanzaComponent):
     def undelivered(self, stanza: Stanza, reason: str) -> None:
         """The handlers get the error that a server would have answered with."""
         super().undelivered(stanza, reason)
-        if may_reply(stanza) and stanza.attrs.get('type') != 'unavailable':
-            self.answered(StanzaError('remote-server-not-found').reply(stanza.with_attrs(from_=self._own(stanza))))
-
-    def _own(self, stanza: Stanza) -> str:
-        return stanza.attrs.get('from', self.name)
+        if reason not in CONDITIONS and may_reply(stanza) and stanza.attrs.get('type') != 'unavailable':
+            self.answered(error_reply(stanza, 'remote-server-not-found'))
 
 
 async def _await(one: Awaitable[Any]) -> Any:

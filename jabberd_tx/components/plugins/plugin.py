@@ -24,6 +24,7 @@ from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface, directlyProvides
 
 import jabberd_tx.compat.wokkel  # noqa: F401  # so that who imports this may import wokkel
+from jabberd_tx.base.addresses import is_loopback
 from jabberd_tx.base.metrics import Metrics
 from jabberd_tx.base.options import Option, Section
 from jabberd_tx.components.stanza_component import StanzaComponent
@@ -148,10 +149,20 @@ def common_options(kind: type[ComponentPlugin]) -> tuple[Option, ...]:
             "tls:… . Without it, the component is linked to the site's own routers.",
         ),
         Option('secret', str, '', 'What that server knows the component by.', secret=True),
+        Option('insecure', bool, False, 'Allow a connection without TLS beyond this machine.'),
     )  # fmt: skip
 
 
 def _check_remote(section: str, values: Any) -> None:
+    if not (values.enabled and values.connect):
+        return
     for name in ('domain', 'secret'):
-        if values.enabled and values.connect and not getattr(values, name):
+        if not getattr(values, name):
             raise ValueError(f'{section}.{name}: expected, as {section}.connect is set')
+    kind, _, rest = values.connect.partition(':')
+    host = rest.partition(':')[0].removeprefix('host=')
+    if kind in ('tcp', 'tcp4', 'tcp6', 'haproxy') and not is_loopback(host) and not values.insecure:
+        raise ValueError(
+            f'{section}.connect: expected tls: beyond this machine, not {values.connect!r} '
+            f'(or {section}.insecure = true)'
+        )

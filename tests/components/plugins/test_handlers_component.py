@@ -20,6 +20,7 @@ from wokkel.subprotocols import XMPPHandler
 
 from jabberd_tx.components.plugins import handlers_component
 from jabberd_tx.components.plugins.handlers_component import HandlersComponent
+from jabberd_tx.routing.filters import FILTERS, FilterRules
 from jabberd_tx.testing.network import Network, Recorder
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.errors import StanzaError
@@ -64,8 +65,8 @@ class Listener(XMPPHandler):
 class World:
     """A router, the sm of example.net that is a recorder, and a component of handlers."""
 
-    def __init__(self, *handlers: Any) -> None:
-        self.network = Network()
+    def __init__(self, *handlers: Any, network: Network | None = None) -> None:
+        self.network = network or Network()
         self.sm = Recorder(self.network.links('sm-1'))
         self.sm.links.bind('example.net')
         self.links = self.network.links('echo-1')
@@ -329,6 +330,20 @@ def test_what_nobody_takes_comes_back_as_an_error() -> None:
     world.component.send_xml("<message to='nobody.example' id='m'/>")
     world.network.advance(70)
     assert answers == ['remote-server-not-found'] and errors.seen == ['m']
+
+
+def test_what_a_rule_denies_comes_back_with_its_error() -> None:
+    asking, errors = PingClientProtocol(), Listener("/message[@type='error']")
+    network = Network()
+    rule = FILTERS.defaults()
+    rule.to, rule.condition = ['example.net'], 'forbidden'
+    network.router.filter_by(FilterRules([rule]))
+    world = World(asking, errors, network=network)
+    answers: list[Any] = []
+    asking.ping(JID('example.net')).addErrback(lambda failure: answers.append(failure.value.condition))
+    world.component.send_xml("<message to='example.net' id='m'/>")
+    world.network.settle()
+    assert answers == ['forbidden'] and errors.seen == ['m'] and world.sm.stanzas == []
 
 
 # ---- the stream's life

@@ -48,7 +48,7 @@ def test_its_options_are_a_section_of_the_configuration() -> None:
     """With what every component has; it is off, and its first line is its help."""
     assert IComponentPlugin.providedBy(Shout)
     values = config('component.shout.volume=3')
-    assert vars(values) == {'enabled': False, 'domain': '', 'connect': '', 'secret': '', 'volume': 3}
+    assert vars(values) == {'enabled': False, 'domain': '', 'connect': '', 'secret': '', 'insecure': False, 'volume': 3}
     assert Shout.section().help == 'Says it louder. (XEP-9999)'
 
 
@@ -70,6 +70,17 @@ def test_who_connects_elsewhere_needs_a_name_and_a_secret() -> None:
         config(connect, 'component.shout.enabled=true', 'component.shout.secret=s')
     with pytest.raises(ConfigError, match='component.shout.secret: expected, as component.shout.connect is set'):
         config(connect, 'component.shout.enabled=true', 'component.shout.domain=a.example')
+
+
+def test_beyond_this_machine_there_is_tls() -> None:
+    """Unless somebody says so."""
+    named = ['component.shout.enabled=true', 'component.shout.secret=s', 'component.shout.domain=a.example']
+    for there in ('tcp:xmpp.example.net:5347', 'tcp:host=192.0.2.1:port=5347', 'tcp:port=5347'):
+        with pytest.raises(ConfigError, match='component.shout.connect: expected tls: beyond this machine, not'):
+            config(*named, f'component.shout.connect={there}')
+        config(*named, f'component.shout.connect={there}', 'component.shout.insecure=true')
+    for there in ('tls:xmpp.example.net:5347', 'tcp:localhost:5347', 'tcp:host=127.0.0.1:port=1', 'unix:/run/x'):
+        config(*named, f'component.shout.connect={there}')
 
 
 @pytest.mark.parametrize(

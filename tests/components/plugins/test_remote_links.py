@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.task import deferLater
 from twisted.protocols.policies import WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
 from twisted.words.protocols.jabber.jid import JID
 from twisted.words.xish.domish import Element
@@ -21,6 +24,7 @@ from wokkel.ping import PingClientProtocol, PingHandler
 from wokkel.subprotocols import XMPPHandler
 
 from jabberd_tx.base.backoff import Backoff
+from jabberd_tx.base.certificates import self_signed
 from jabberd_tx.base.turn import Turn
 from jabberd_tx.components.plugins import remote_stream
 from jabberd_tx.components.plugins.handlers_component import HandlersComponent
@@ -98,9 +102,10 @@ class RemoteLinksTests(TestCase):
 
     timeout = 20
 
-    def listen(self, factory: Any) -> int:
+    def listen(self, factory: Any, tls: Any = None) -> int:
         wrapped = WrappingFactory(factory)
-        port = reactor.listenTCP(0, wrapped, interface='127.0.0.1')
+        served = wrapped if tls is None else TLSMemoryBIOFactory(tls, False, wrapped)
+        port = reactor.listenTCP(0, served, interface='127.0.0.1')
 
         async def stop() -> None:
             await port.stopListening()
@@ -196,6 +201,35 @@ class RemoteLinksTests(TestCase):
         self.assertEqual(links._trouble, 'not-authorized')
         self.assertIsNone(links.pick(''))
         self.flushLoggedErrors()  # of wokkel's server
+
+    async def test_over_tls_the_server_must_prove_its_name(self) -> None:
+        """By a certificate of an authority that is trusted; otherwise nothing is said."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self_signed(['localhost'], str(folder / 'cert.pem'), str(folder / 'key'))
+        context = DefaultOpenSSLContextFactory(str(folder / 'key'), str(folder / 'cert.pem'))
+        heard: list[bytes] = []
+
+        def play(script: Script, data: bytes) -> None:
+            heard.append(data)
+            take_in(script, data)
+
+        port = self.listen(Factory.forProtocol(lambda: Script(play)), context)
+        over = f'endpoint=tcp\\:127.0.0.1\\:{port}'
+        trusting = f'tls:localhost:{port}:trustRoots={folder}:{over}'
+        for server, trusted in ((trusting, True), (f'tls:localhost:{port}:{over}', False)):
+            heard.clear()
+            links = RemoteLinks('echo-1', NAME, server, SECRET, reactor, Turn(reactor))
+            echo = Echo(links, NAME, reactor)
+            again: Deferred[str] = Deferred()
+            links._again = again.callback  # type: ignore[method-assign, assignment]
+            links.start()
+            if trusted:
+                await echo.until('up')
+                await links.stop()
+            else:
+                self.assertIn('certificate verify failed', await again)
+                self.assertEqual(heard, [])
 
     # ---- servers that misbehave
 
