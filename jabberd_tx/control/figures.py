@@ -8,12 +8,16 @@ from jabberd_tx.base.metrics import Metrics
 COUNTS = {
     'stanzas from clients': 'jabberd_c2s_stanzas_received',
     'stanzas to clients': 'jabberd_c2s_stanzas_sent',
+    'stanzas from components': 'jabberd_gateway_stanzas_received',
+    'stanzas to components': 'jabberd_gateway_stanzas_sent',
     'stanzas': 'jabberd_sm_stanzas',
     'frames': 'jabberd_router_frames',
 }
 QUEUES = {
     'unconfirmed': 'jabberd_c2s_unconfirmed',
     'bytes for clients': 'jabberd_c2s_waiting_bytes',
+    'unconfirmed from components': 'jabberd_gateway_unconfirmed',
+    'bytes for components': 'jabberd_gateway_waiting_bytes',
     'pending': 'jabberd_sm_pending',
     'frames on local links': 'jabberd_link_waiting_frames',
     'bytes on links': 'jabberd_link_waiting_bytes',

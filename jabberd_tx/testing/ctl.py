@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from jabberd_tx.base import site, tls
 from jabberd_tx.base.options import Config, load
 from jabberd_tx.components.c2s import options as c2s
+from jabberd_tx.components.gateway import options as gateway
 from jabberd_tx.control import http
 from jabberd_tx.control import options as admin
 from jabberd_tx.control.ctl.main import command
@@ -23,6 +24,8 @@ SECTIONS = [
     site.OPTIONS,
     tls.OPTIONS,
     c2s.OPTIONS,
+    gateway.OPTIONS,
+    gateway.EXTERNAL,
     sqlite.OPTIONS,
     mysql.OPTIONS,
     routing.OPTIONS,

@@ -7,6 +7,7 @@ way (rates.py), by itself or at the same time.
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,6 +45,13 @@ class Target(Protocol):
         """The component reads more slowly than is written."""
 
     def relieve(self) -> None: ...
+
+
+def _give_up_after(transport: Any, seconds: float) -> None:
+    """Have the kernel reset the connection when what was sent is not acknowledged for so long, where it knows how."""
+    connection = transport.getHandle()
+    if isinstance(connection, socket.socket) and hasattr(socket, 'TCP_USER_TIMEOUT'):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 @implementer(IProtocol, IPushProducer)
@@ -91,6 +99,7 @@ class ComponentConnection:
             # What a turn writes leaves at its end anyway; and a component that vanished is found out in the end.
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
+            _give_up_after(transport, gateway.options.write_timeout)
         if self._tls is not None:
             transport.startTLS(self._tls)
         transport.registerProducer(self, True)

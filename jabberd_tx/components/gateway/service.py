@@ -183,9 +183,11 @@ class Gateway:
 
     def enter(self, conn: ComponentConnection) -> bool:
         """Whether a new connection may be."""
-        nameless = sum([not isinstance(other.target, ComponentStream) for other in self.connections])
-        if self.stopping or nameless >= self.options.most_handshakes:
-            self.refusals.note('connections without a name', 'resource-constraint', f'{nameless} are too many')
+        nameless = [other.peer for other in self.connections if not isinstance(other.target, ComponentStream)]
+        most, peer = self.options.most_handshakes, conn.peer
+        if self.stopping or len(nameless) >= most or 2 * nameless.count(peer) >= most:
+            # The second half is for others.
+            self.refusals.note(f'connection from {peer}', 'resource-constraint', 'too many have no name yet')
             return False
         self.connections.add(conn)
         return True

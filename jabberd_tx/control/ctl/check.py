@@ -11,6 +11,7 @@ import click
 
 from jabberd_tx.base import site, tls
 from jabberd_tx.components.c2s import options as c2s
+from jabberd_tx.components.gateway import options as gateway
 from jabberd_tx.components.tables import all_tables
 from jabberd_tx.control import http
 from jabberd_tx.control.check.certificates import check_certificates
@@ -95,6 +96,12 @@ def ports(ctl: Site) -> list[Port]:
         Port('c2s.tls_port', clients.interface, clients.tls_port),
         Port('router.listen', host.strip('[]'), int(number) if number.isdigit() else 0),
     ]
+    if any(not external.connect for external in ctl.section(gateway.EXTERNAL)):
+        components = ctl.section(gateway.OPTIONS)
+        wanted += [
+            Port('gateway.port', components.interface, components.port),
+            Port('gateway.tls_port', components.tls_interface, components.tls_port),
+        ]
     if web.enabled:
         options = [http.port_option(kind) for kind in ('jabberd', *http.APART)]
         wanted += [Port(f'http.{option}', web.interface, getattr(web, option)) for option in options]

@@ -95,11 +95,11 @@ class World:
             self.clock.advance(1)
             self.settle()
 
-    def connect(self, data: bytes = b'') -> Peer:
+    def connect(self, data: bytes = b'', host: str = '127.0.0.1') -> Peer:
         """A connection, on which that is said."""
         peer = Peer()
         server = _Factory(self.gateway, None).buildProtocol(None)  # type: ignore[arg-type]
-        connect(self.clock, peer, server)
+        connect(self.clock, peer, server, host)
         self.settle()
         return self.say(peer, data)
 

@@ -87,10 +87,12 @@ def test_no_handshake_in_time():
 
 
 def test_too_many_without_a_name():
-    """Further ones are cut, and there is room again when one is gone."""
-    world = World(most_handshakes=2)
+    """Further ones are cut, of one address sooner than all, and there is room again when one is gone."""
+    world = World(most_handshakes=4)
     first, _, third = world.connect(), world.connect(), world.connect()
     assert third.closed and not first.closed
+    elsewhere = [world.connect(host=f'192.0.2.{n}') for n in range(3)]
+    assert [peer.closed for peer in elsewhere] == [False, False, True]
     first.transport.loseConnection()
     world.settle()
     assert world.component()
