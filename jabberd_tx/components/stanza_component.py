@@ -24,10 +24,13 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from jabberd_tx.base.replay import ReplayWindow
+from jabberd_tx.components.slot_gate import SlotGate, make_gate
+from jabberd_tx.components.slot_leases import SlotLeases
 from jabberd_tx.link import events
 from jabberd_tx.link.frames import REPEAT, Bounce, Confirm, Fanout, Route, Working
 from jabberd_tx.link.interfaces import Link, Links
 from jabberd_tx.link.kept_frames import KeptFrames, TooManyKept
+from jabberd_tx.storage.leases.interface import Holder, LeaseStore
 from jabberd_tx.xmpp.errors import CONDITIONS, StanzaError, error_reply, may_reply
 from jabberd_tx.xmpp.jid import parse
 from jabberd_tx.xmpp.stanza import Stanza
@@ -65,8 +68,18 @@ class StanzaComponent:
     log = Logger()
     in_turn = True
 
-    def __init__(self, links: Links, name: str, reactor: IReactorTime, policy: str | None = None) -> None:
-        """`policy`: which instance gets what, if there are several (docs/routing.md)."""
+    def __init__(
+        self,
+        links: Links,
+        name: str,
+        reactor: IReactorTime,
+        policy: str | None = None,
+        leases: LeaseStore | None = None,
+        **options: object,
+    ) -> None:
+        """`policy`: which instance gets what, if there are several; options: those of BIND, such as slots and slot
+        (docs/routing.md).  `leases`: bind the name `exclusive`, and take only what is for slots that are leased here.
+        """
         self.links, self.name, self.reactor = links, parse(name).domain, reactor
         self.stanzas = self.faults = 0
         self._policy = policy
@@ -74,11 +87,19 @@ class StanzaComponent:
         self._taken: dict[bytes, _Arrival] = {}
         self._queues: dict[str, deque[_Arrival]] = {}  # by sender: what waits for a method that takes its time
         self._kept = KeptFrames(links, reactor, self.undelivered)
+        self._options = options
+        self._gate: SlotGate | None = None
+        if leases is not None:
+            self._policy = policy = policy or 'to'
+            self._options = {**options, 'exclusive': True}
+            holder = Holder(links.node, links.incarnation)
+            self._leases = SlotLeases(leases, self.name, holder, reactor, self.slot_gained, self.slot_lost)
+            self._gate = make_gate(links, self._leases, reactor, self._admit, policy, options)
         links.attach(self)
 
     def start(self) -> None:
         """Serve the name."""
-        self.links.bind(self.name, self._policy)
+        self.links.bind(self.name, self._policy, **self._options)
 
     async def stop(self) -> None:
         """Leave new work to others, finish what is under way."""
@@ -86,6 +107,8 @@ class StanzaComponent:
         end = self.reactor.seconds() + STOP_S
         while (self._taken or self._kept) and self.reactor.seconds() < end:
             await deferLater(self.reactor, LOOK_S)
+        if self._gate is not None:
+            await self._leases.stop()
         self._kept.stop()
         self.links.unbind(self.name)
 
@@ -122,6 +145,12 @@ class StanzaComponent:
             return
         self.log.warn('{name}: nobody took {stanza}: {reason}', name=self.name, stanza=stanza, reason=reason)
 
+    def slot_gained(self, slot: int) -> None:
+        """Of an exclusive name: this slot is ours from now on, and nobody else's."""
+
+    def slot_lost(self, slot: int) -> None:
+        """It is not any more: what is kept for it here is somebody else's to do."""
+
     # ---- sending
 
     def send(self, stanza: Stanza) -> None:
@@ -154,6 +183,10 @@ class StanzaComponent:
     # ---- taking
 
     def on_route(self, frame: Route, link: Link) -> None:
+        if self._gate is None or self._gate.admits(frame, link):
+            self._admit(frame, link)
+
+    def _admit(self, frame: Route, link: Link) -> None:
         uid, stanza = frame.uid, frame.payload
         if frame.flags & REPEAT:
             known = self._taken.get(uid)
@@ -280,4 +313,4 @@ class StanzaComponent:
         self._kept.link_lost(link)
 
     def congested(self) -> bool:
-        return len(self._taken) + len(self._kept) > MOST_PENDING
+        return len(self._taken) + len(self._kept) + (len(self._gate) if self._gate is not None else 0) > MOST_PENDING

@@ -2,7 +2,8 @@
 
 One lane for each recipient, in order.  A lane has a stream id of its own, no more of it is under way than a replay
 window tells apart, and it goes over one link at a time.  When something comes back, or the way is lost, the lane is
-sent again from its first frame: at once over another link, or after a while.
+sent again from its first frame: at once over another link, or after a while.  Where an instance says that another one
+has what the lane is for, that one is addressed until it is gone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from jabberd_tx.base.backoff import Backoff
 from jabberd_tx.base.replay import WIDTH
-from jabberd_tx.link.frames import ABSENT, DENIED, NO_LINK, REPEAT, Bounce, Route, make_uid, uid_number
+from jabberd_tx.link.frames import ABSENT, BUSY, DENIED, NO_LINK, NOT_MINE, REPEAT, Bounce, Route, make_uid, uid_number
 from jabberd_tx.link.frames import HOPS as OVER
 from jabberd_tx.link.interfaces import Link, Links, may_have_gone
 from jabberd_tx.xmpp.stanza import Stanza
@@ -35,12 +36,15 @@ class TooManyKept(Exception):
 
 
 class _Lane:
-    """`flying`: sent, by uid, in order; `since`: when the present trouble began, 0 for none."""
+    """`flying`: sent, by uid, in order; `since`: when the present trouble began, 0 for none; `owner`: the instance that
+    has the slot of an exclusive name, as another one has told, or ''."""
 
-    __slots__ = ('attempts', 'avoid', 'dest', 'flying', 'key', 'link', 'number', 'pause', 'since', 'stream', 'waiting')
+    __slots__ = (
+        'attempts', 'avoid', 'dest', 'flying', 'key', 'link', 'number', 'owner', 'pause', 'since', 'stream', 'waiting',
+    )  # fmt: skip
 
     def __init__(self, dest: str, key: str) -> None:
-        self.dest, self.key = dest, key
+        self.dest, self.key, self.owner = dest, key, ''
         self.stream, self.number = token_bytes(16), 0
         self.flying: dict[bytes, Route] = {}
         self.waiting: deque[Route] = deque()
@@ -101,6 +105,8 @@ class KeptFrames:
             if lane.link is None or not lane.link.up:
                 return
             frame = lane.waiting.popleft()
+            if lane.owner:
+                frame = frame._replace(dest=lane.owner)
             lane.flying[frame.uid] = frame
             lane.link.route(frame)
 
@@ -112,8 +118,11 @@ class KeptFrames:
         lane.link = link = link if link is not None else self._links.pick(lane.key)
         if link is None:
             return
+        if lane.owner not in self._links.instances(lane.dest):
+            lane.owner = ''
+        dest = lane.owner or lane.dest
         for uid, frame in lane.flying.items():
-            lane.flying[uid] = frame = frame._replace(flags=REPEAT)
+            lane.flying[uid] = frame = frame._replace(dest=dest, flags=REPEAT)
             link.route(frame)
         self._push(lane)
 
@@ -149,6 +158,7 @@ class KeptFrames:
             self._give_up(lane, 'recipient-unavailable' if bounce.detail == ABSENT else bounce.reason)
             return
         lane.since = lane.since or now
+        lane.owner = bounce.detail if bounce.reason == NOT_MINE else lane.owner if bounce.reason == BUSY else ''
         lane.avoid = link if bounce.reason == NO_LINK else None
         lane.pause = self._reactor.callLater(self._backoff.delay(min(lane.attempts, 10)), self._again, lane)
         lane.attempts += 1

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from jabberd_tx.link.frames import ABSENT, Route
 from jabberd_tx.link.interfaces import Port
+from jabberd_tx.routing.lanes import in_order
 
 # What may be held for one name, whatever the number of frames.
 MOST_BYTES = 32 * 1024 * 1024
@@ -62,12 +63,12 @@ class HeldFrames:
         return HELD
 
     def back(self, slot: int) -> list[Held]:
-        """The slot is there: its frames, in the order in which they came."""
+        """The slot is there: its frames, each sender's in its order."""
         self._since.pop(slot, None)
         timer = self._timers.pop(slot, None)
         if timer is not None and timer.active():
             timer.cancel()
-        frames = [*self._frames.pop(slot, {}).values()]
+        frames = in_order(self._frames.pop(slot, {}).values(), lambda held: held.frame)
         self._bytes -= sum([held.size for held in frames])
         return frames
 

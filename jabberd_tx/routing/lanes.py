@@ -7,6 +7,9 @@ bounced as well, until the first comes again.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
 from jabberd_tx.link.frames import Route
 
 # Longer than a frame is under way, and than a sender takes to read a BOUNCE.
@@ -15,6 +18,24 @@ LAPSE = 2.0
 MOST = 100_000
 
 Lane = tuple[str, str | bytes | None, bytes]
+
+
+Waiting = TypeVar('Waiting')
+
+
+def in_order(waiting: Iterable[Waiting], route: Callable[[Waiting], Route]) -> list[Waiting]:
+    """What waits, each stream's in the order of its numbers; `route`: its frame.
+
+    A sender that has not heard yet that an instance is gone sends on, and then repeats what that one has not confirmed:
+    the later comes first.
+    """
+    found = [*waiting]
+    streams: dict[bytes, list[Waiting]] = {}
+    for one in reversed(found):
+        streams.setdefault(route(one).uid[:16], []).append(one)
+    for some in streams.values():
+        some.sort(key=lambda one: route(one).uid, reverse=True)
+    return [streams[route(one).uid[:16]].pop() for one in found]
 
 
 class BrokenLanes:

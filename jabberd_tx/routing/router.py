@@ -208,6 +208,8 @@ class Router(Register):
             self._bounces.busy += 1
             self._send_back(port, frame, BUSY)
             return
+        if self._watchful and not self._may_pass(port, frame):
+            return  # there was no room for one before it
         self._hand_on(place, frame, raw, size)
         if self._sinks:
             self._sinks.copy(frame, raw, size)

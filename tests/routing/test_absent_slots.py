@@ -163,6 +163,19 @@ def test_a_frame_without_a_key_waits_for_anybody() -> None:
     assert Instance(net, 2).ids == [7]
 
 
+def test_what_a_sender_sends_before_it_has_heard_of_the_loss_does_not_overtake_what_it_repeats(coded: bool) -> None:
+    net = network(WAIT, coded)
+    one = Instance(net, 1, confirms=False)
+    sender = Keeper(net)
+    sender.say(BY_SLOT[1][0], 3)
+    net.settle()
+    one.links.stop()
+    sender.say(BY_SLOT[1][0], 2)
+    net.settle()
+    assert net.router._names.held == 5
+    assert Instance(net, 1).ids == [0, 1, 2, 3, 4]
+
+
 def test_the_frames_of_a_sender_that_is_gone_are_not_handed_over() -> None:
     """It repeats them over another router."""
     net = network(WAIT)

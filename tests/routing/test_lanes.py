@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jabberd_tx.link.frames import Route, make_uid
 from jabberd_tx.routing import lanes
-from jabberd_tx.routing.lanes import LAPSE, BrokenLanes
+from jabberd_tx.routing.lanes import LAPSE, BrokenLanes, in_order
 from jabberd_tx.xmpp.stanza import Stanza
 
 
@@ -67,3 +67,12 @@ def test_no_more_lanes_are_watched_than_the_bound(monkeypatch) -> None:  # type:
     for n in range(5):
         broken.bounced(frame(1, f'sm-{n}'), 0)
     assert [lane[0] for lane in broken.lanes] == ['sm-2', 'sm-3', 'sm-4']
+
+
+def test_what_waits_is_put_in_each_streams_order_and_streams_keep_their_places() -> None:
+    waiting = [frame(2), frame(7, stream=b't' * 16), frame(1), frame(300), frame(3, stream=b't' * 16), frame(256)]
+    ordered = in_order(waiting, lambda one: one)
+    assert [(one.uid[:1], int.from_bytes(one.uid[16:], 'big')) for one in ordered] == [
+        (b's', 1), (b't', 3), (b's', 2), (b's', 256), (b't', 7), (b's', 300),
+    ]  # fmt: skip
+    assert in_order([], lambda one: one) == []

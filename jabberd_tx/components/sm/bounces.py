@@ -3,6 +3,7 @@
 no-session, moved   the next session that RFC 6121 §8.5 names, or storage; the session store is asked anew
 no-link             another router, if the node is known to be there; otherwise as if its sessions were gone; but where
                     the router says that a slot is absent, or too many hops, the sender gets an error
+not-mine            the instance that is named has it, of an exclusive name
 denied              a filter rule of a router: the sender gets its error
 busy                the lane pauses, longer each time; in the end the sender gets an error
 a lost link         everything on it goes again, in order, marked as a repeat
@@ -72,6 +73,9 @@ class Bounces:
             self._ask_again(item)
         elif frame.reason == NO_SESSION:
             self._rule_out(item, frame)
+        elif frame.reason == NOT_MINE and frame.detail in self._sm.links.instances(item.to.domain):
+            item.lane.instance = frame.detail
+            self._try_later(item)
         elif frame.reason == BUSY or (frame.reason in (NO_LINK, NOT_MINE) and self._is_there(item, frame, link)):
             self._try_later(item)
         else:
@@ -91,6 +95,8 @@ class Bounces:
         """Whether the node (or the name) is to be had by another router; that is taken then."""
         links = self._sm.links
         there = links.reachable(frame.to) if frame.to == item.to.domain else bool(links.instances(frame.to))
+        if frame.to == item.lane.instance:
+            item.lane.instance, there = '', True  # to the name again
         if frame.detail in (HOPS, ABSENT) or not there:
             return False
         lane = item.lane

@@ -110,16 +110,19 @@ class Lane:
     items    uid -> Item, in order, all that is not settled
     target   where the last one went
     node     the c2s of that session: a session that has moved is another way, though its stream is the same
+    instance  that of an exclusive name that has what the lane is for, as another has told; '': whichever a router picks
     link     the way, chosen when paths.epoch was `epoch`
     held     items wait, or are on different ways: see to it in `Delivery`
     pause    until then nothing is sent: the other side is busy
     running, again  it is being seen to, and must be once more
     """
 
-    __slots__ = ('again', 'epoch', 'held', 'items', 'key', 'link', 'node', 'owner', 'pause', 'running', 'target')
+    __slots__ = (
+        'again', 'epoch', 'held', 'instance', 'items', 'key', 'link', 'node', 'owner', 'pause', 'running', 'target',
+    )  # fmt: skip
 
     def __init__(self, key: tuple[bytes, str], owner: str) -> None:
-        self.key, self.owner, self.node = key, owner, ''
+        self.key, self.owner, self.node, self.instance = key, owner, '', ''
         self.items: dict[bytes, Item] = {}
         self.target: Target | None = None
         self.link: Link | None = None

@@ -42,16 +42,17 @@ class Post:
     owner    the bare JID that chooses the link
     link     the way it took; None: it waits for one
     busy_at  when it was first refused for lack of credit; 0: never
-    named    it goes to a name, not to a node
+    name     the name that it goes to, '' when to a node; its frame goes straight to an instance where another one has
+             told that that has what it is for
     """
 
-    __slots__ = ('arrived', 'busy_at', 'failed', 'frame', 'link', 'named', 'owner')
+    __slots__ = ('arrived', 'busy_at', 'failed', 'frame', 'link', 'name', 'owner')
 
     def __init__(self, owner: str, frame: Route | Fanout, failed: Failed | None, arrived: Arrived | None) -> None:
         self.owner, self.frame, self.failed, self.arrived = owner, frame, failed, arrived
         self.link: Link | None = None
         self.busy_at = 0.0
-        self.named = False
+        self.name = ''
 
 
 class Posts:
@@ -116,7 +117,7 @@ class Posts:
         """To whoever serves the name; `key` is the bare JID to hash, or None for the name's own policy."""
         frame = Route(name, key, self._node, 0, uid or self.new_uid(), hops, flags, stanza)
         post = Post(owner, frame, failed, None)
-        post.named = True
+        post.name = name
         self._post(post)
 
     def fan_out(self, owner: str, sessions: Iterable[Session], stanza: Stanza, to: str | None = None) -> None:
@@ -180,13 +181,26 @@ class Posts:
         if bounce.reason == DENIED:
             self._drop(post, bounce.detail)
             return True
-        there = self._links.reachable(bounce.to) if post.named else bool(self._links.instances(bounce.to))
+        if post.name and self._turn_to(post, bounce):
+            return True
+        there = self._links.reachable(post.name) if post.name else bool(self._links.instances(bounce.to))
         reachable = there and bounce.detail not in (OVER, ABSENT)
         if bounce.reason == BUSY or (bounce.reason in (NO_LINK, NOT_MINE) and reachable):
             self._try_later(post, bounce, link)
         else:
             self._drop(post, 'recipient-unavailable' if bounce.detail == ABSENT else bounce.reason)
         return True
+
+    def _turn_to(self, post: Post, bounce: Bounce) -> bool:
+        """Whether it went to another instance of its name, which has what it is for; else it is the name's again."""
+        assert isinstance(post.frame, Route)
+        if bounce.reason == NOT_MINE and bounce.detail in self._links.instances(post.name) and not post.busy_at:
+            post.busy_at = self._reactor.seconds()
+            self._redirect(post, bounce.detail)
+            return True
+        if post.frame.dest != post.name and bounce.reason != BUSY:
+            post.frame = post.frame._replace(dest=post.name)
+        return False
 
     def moved(self, stream: bytes, node: str) -> None:
         """A session has another c2s: what is on its way to the one before goes to that one, before anything newer."""
@@ -215,7 +229,7 @@ class Posts:
                 post.link = other
                 self._hand_over(post, other)
                 return
-        self._pause(bounce.to)
+        self._pause(post.frame.dest)
 
     @staticmethod
     def _hand_over(post: Post, link: Link) -> None:
@@ -271,7 +285,9 @@ class Posts:
     def node_lost(self, node: str) -> None:
         """What went there is for nobody any more."""
         for post in [post for post in self.kept.values() if post.frame.dest == node]:
-            if post.frame.uid in self.kept:
+            if post.name:
+                self._redirect(post, post.name)
+            elif post.frame.uid in self.kept:
                 self._drop(post, MOVED)
 
     def name_lost(self, name: str) -> None:
@@ -284,13 +300,16 @@ class Posts:
 
     def _is_with(self, post: Post, name: str) -> bool:
         """Whether it may be with an instance of the name."""
-        return post.named and may_have_gone(self._links, post.frame.dest, name)
+        return bool(post.name) and may_have_gone(self._links, post.name, name)
 
     def _again(self, concerned: Callable[[Post], bool]) -> None:
         for post in list(self.kept.values()):
             if concerned(post):
                 if isinstance(post.frame, Route):
-                    post.frame = post.frame._replace(flags=post.frame.flags | REPEAT)
+                    dest = post.frame.dest
+                    if post.name and dest not in self._links.instances(post.name):
+                        dest = post.name
+                    post.frame = post.frame._replace(dest=dest, flags=post.frame.flags | REPEAT)
                 post.link = None
                 self._send(post)
 

@@ -43,7 +43,13 @@ class Sending:
         link = self._way_out(item.lane, way)
         if link is None:
             return False
-        self._route(item, link, name, Route(name, None, self._node, 0, item.uid, hops, self._flags(item), item.stanza))
+        dest, lane = name, item.lane
+        if lane.instance:
+            if lane.instance in self._links.instances(name):
+                dest = lane.instance
+            else:
+                lane.instance = ''
+        self._route(item, link, name, Route(dest, None, self._node, 0, item.uid, hops, self._flags(item), item.stanza))
         return True
 
     def to_sessions(self, item: Item, takers: Sequence[Session], way: Target | None, mixed: bool) -> bool:
