@@ -23,7 +23,7 @@ from jabberd_tx.xmpp.errors import CONDITIONS, StanzaError, error_reply, may_rep
 from jabberd_tx.xmpp.jid import InvalidJid, parse
 from jabberd_tx.xmpp.stanza import Stanza
 
-# How long a handler that has promised an answer may take.
+# How long a handler may take that has promised an answer, or gives something to be awaited.
 ANSWER_S = 60.0
 # Requests of handlers whose answers are known as such; of more, the oldest are forgotten.
 MOST_ASKED = 10_000
@@ -180,13 +180,18 @@ class HandlersComponent(StanzaComponent):
             return Shown()
         shown = self._stream.show(stanza.name, lambda: stanza.element)
         # All of them begin now.
-        shown.pending = [Deferred.fromCoroutine(_await(one)) for one in shown.pending]
+        shown.pending = [
+            Deferred.fromCoroutine(_await(one)).addTimeout(ANSWER_S, self.reactor) for one in shown.pending
+        ]
         return shown
 
     async def _all_done(self, shown: Shown) -> None:
         for one in shown.pending:
             try:
                 await one
+            except TimeoutError:
+                self.log.warn('a handler of {name} took more than {limit} s', name=self.name, limit=ANSWER_S)
+                shown.failures.append(StanzaError('remote-server-timeout'))
             except Exception as error:
                 shown.failures.append(error)
 

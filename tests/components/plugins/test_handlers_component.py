@@ -272,6 +272,23 @@ def test_a_promise_is_not_waited_for_for_ever() -> None:
     assert world.sm.confirmed == [uid] and world.component._unanswered == {}
 
 
+def test_nothing_is_awaited_for_ever() -> None:
+    """It is cancelled, and the sender told."""
+    ends: list[str] = []
+
+    async def wait(self: Listener, element: Element) -> None:
+        try:
+            await Deferred()
+        finally:
+            ends.append(element['id'])
+
+    world = World(Listener(act=wait))
+    (uid,) = world.say(message('1'))
+    world.network.advance(handlers_component.ANSWER_S + 1)
+    assert condition_of(world.sm.stanzas[0]) == 'remote-server-timeout'
+    assert world.sm.confirmed == [uid] and ends == ['1'] and world.network.clock.getDelayedCalls() == []
+
+
 def test_a_child_named_handled_is_no_promise() -> None:
     world = World(Listener('/iq'))
     world.say(iq('1', 'get', ns.CLIENT, 'handled', b'<handled/>'))
