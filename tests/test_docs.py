@@ -17,6 +17,7 @@ from twisted.plugin import getPlugins
 
 from jabberd_tx.base.options import load
 from jabberd_tx.control.watchdog import options as watchdog
+from jabberd_tx.load import main as load_main
 from jabberd_tx.services import ctl
 from jabberd_tx.services.command_line import Options
 from jabberd_tx.services.layout import KINDS
@@ -49,7 +50,7 @@ def commands() -> Iterator[tuple[str, str]]:
         lines = [line for part in INDENTED.findall(text) for line in part.splitlines()]
         for line in [*lines, *IN_LINE.findall(text)]:
             line = line.strip().removeprefix('.venv/bin/')
-            if re.match(r'(make|jabberd-ctl|twistd|python) [^=]', line):
+            if re.match(r'(make|jabberd-ctl|jabberd-load|twistd|python) [^=]', line):
                 yield name_of(page), line.partition(' #')[0].strip()
 
 
@@ -107,9 +108,9 @@ def test_ctl_commands_are_there() -> None:
     """With the options and arguments that they take."""
     for page, line in commands():
         words = line.split()
-        if words[0] != 'jabberd-ctl':
+        if words[0] not in ('jabberd-ctl', 'jabberd-load'):
             continue
-        command: click.Command = ctl.main
+        command: click.Command = ctl.main if words[0] == 'jabberd-ctl' else load_main.main
         context = click.Context(command)
         words = words[1:]
         while isinstance(command, click.Group) and words:

@@ -26,6 +26,7 @@ from jabberd_tx.components.tables import all_tables
 from jabberd_tx.control.account_operations import account_operations, cancel_operation, kick_operation
 from jabberd_tx.control.invite_operations import invite_operations
 from jabberd_tx.control.module_operations import modules_operation
+from jabberd_tx.control.recording import recording_operations
 from jabberd_tx.control.trace_operation import trace_operation
 from jabberd_tx.link import options as link_options
 from jabberd_tx.link.local import LocalLinks
@@ -99,6 +100,8 @@ def make_router(process: Server) -> Router:
         AccessRules(access),
     )
     router.filter_by(FilterRules(filters))
+    for name, operation in recording_operations(router, process.reactor).items():
+        process.admin.register(name, operation)
     process.figures['nodes'] = lambda: nodes_of(router)
     process.figures['names'] = lambda: names_of(router)
 

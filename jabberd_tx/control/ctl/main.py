@@ -16,6 +16,7 @@ from jabberd_tx.control.ctl.components import components
 from jabberd_tx.control.ctl.db import db
 from jabberd_tx.control.ctl.invite import invite
 from jabberd_tx.control.ctl.modules import modules, reference
+from jabberd_tx.control.ctl.record import record
 from jabberd_tx.control.ctl.running import reload, restart
 from jabberd_tx.control.ctl.site import Site
 from jabberd_tx.control.ctl.status import status
@@ -34,9 +35,9 @@ def command(sections: Callable[[], Sequence[Section]], find_config: Callable[[],
     @click.version_option(__version__, message='jabberd-tx %(version)s')
     @click.pass_context
     def jabberd_ctl(context: click.Context, config: str | None, overrides: tuple[str, ...]) -> None:
-        """Run a jabberd-tx server: accounts, checks, status, reload, restart, modules."""
+        """Run a jabberd-tx server: accounts, checks, status, record, reload, restart, modules."""
         context.obj = Site(config or find_config(), overrides, sections())
 
-    for one in (user, invite, check, status, trace, reload, restart, modules, components, reference, db):
+    for one in (user, invite, check, status, trace, record, reload, restart, modules, components, reference, db):
         jabberd_ctl.add_command(one)
     return jabberd_ctl

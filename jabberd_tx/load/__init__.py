@@ -1,0 +1,1 @@
+"""jabberd-load: plays recorded traffic against a server, as its clients would."""
