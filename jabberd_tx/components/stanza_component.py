@@ -61,12 +61,12 @@ class _Arrival:
 class StanzaComponent:
     """A Component (link/interfaces.py).  Override `message`, `presence`, `iq`, `answered`.
 
-    in_turn         whether what a sender sends next waits while a method takes its time
-    stanzas, faults   taken so far, and those at which a method failed with something else than StanzaError
+    out_of_turn      kinds of stanzas that do not wait while a method takes its time for what their sender sent before
+    stanzas, faults  taken so far, and those at which a method failed with something else than StanzaError
     """
 
     log = Logger()
-    in_turn = True
+    out_of_turn: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -97,8 +97,9 @@ class StanzaComponent:
             self._gate = make_gate(links, self._leases, reactor, self._admit, policy, options)
         links.attach(self)
 
-    def start(self) -> None:
-        """Serve the name."""
+    def start(self, **options: object) -> None:
+        """Serve the name; options: more of BIND."""
+        self._options |= options
         self.links.bind(self.name, self._policy, **self._options)
 
     async def stop(self) -> None:
@@ -200,7 +201,7 @@ class StanzaComponent:
             stanza = Stanza.unpack(stanza)
         arrival = self._taken[uid] = _Arrival(frame, link, stanza)
         queue = self._queues.get(stanza.attrs.get('from', ''))
-        if queue is not None:
+        if queue is not None and stanza.name not in self.out_of_turn:
             queue.append(arrival)
         else:
             self._take(arrival)
@@ -219,7 +220,7 @@ class StanzaComponent:
             self._reply(arrival.stanza, answer)
             self._done(arrival)
             return
-        if not self.in_turn:
+        if arrival.stanza.name in self.out_of_turn:
             Deferred.fromCoroutine(self._wait(arrival, answer))
             return
         self._queues.setdefault(sender, deque())

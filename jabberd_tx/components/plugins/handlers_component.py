@@ -1,9 +1,9 @@
 """A component made of wokkel's XMPPHandlers: each stanza is shown to them, what they send is sent.
 
 Theory of operation.  The handlers have a stream (stream.py) while there is a link.  Stanzas are shown in the order in
-which they come, and none waits for another: a handler that asks a user something, in order to answer that user, gets
-to hear it.  A message is confirmed when all that observe it are done; an IQ when it is answered, which somebody
-promises by `handled`, as wokkel's handlers do.
+which they come.  A message is confirmed when all that observe it are done, and its sender's next one waits for that;
+an IQ when it is answered, which somebody promises by `handled`, as wokkel's handlers do.  IQs and presence wait for
+nothing: a handler that asks a user something, in order to answer that user, gets to hear it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _Asked = tuple[str, str]
 class HandlersComponent(StanzaComponent):
     """See the module's text."""
 
-    in_turn = False
+    out_of_turn = frozenset(('iq', 'presence'))
 
     def __init__(
         self, links: Links, name: str, reactor: Any, policy: str | None = None, handlers: Iterable[Any] = ()

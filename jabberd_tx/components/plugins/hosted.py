@@ -65,7 +65,7 @@ class HostedPlugins:
             self._failed.add(kind.name)
             return None
         links.start()
-        component.start()
+        component.start(**plugin.bind_options)
         hosted = self.by_name[kind.name] = Hosted(plugin, component, links)
         return hosted
 

@@ -117,6 +117,17 @@ class ComponentPlugin:
         section.rule = lambda values_of: _check_remote(section.name, values_of(section))
         return section
 
+    @property
+    def bind_options(self) -> dict[str, object]:
+        """What its instance asks of routers, beside the policy (docs/routing.md)."""
+        values = self.values
+        asked: dict[str, object] = {} if values.weight == 1.0 else {'weight': values.weight}
+        if values.slots:
+            asked['slots'] = values.slots
+        if values.slot >= 0:
+            asked['slot'] = values.slot
+        return asked
+
     # ---- to be overridden
 
     def handlers(self) -> Iterable[Any]:
@@ -150,6 +161,9 @@ def common_options(kind: type[ComponentPlugin]) -> tuple[Option, ...]:
         ),
         Option('secret', str, '', 'What that server knows the component by.', secret=True),
         Option('insecure', bool, False, 'Allow a connection without TLS beyond this machine.'),
+        Option('weight', float, 1.0, 'The share of this instance, of several (docs/routing.md).', low=0.001, high=1000),
+        Option('slots', int, 0, 'Share the name out over so many slots; 0: over the instances.', low=0, high=1024),
+        Option('slot', int, -1, 'The slot of this instance; -1: the lowest that is free.', low=-1, high=1023),
     )  # fmt: skip
 
 

@@ -219,7 +219,7 @@ def test_a_failing_iq_observer_does_not_answer_twice() -> None:
 
 
 def test_an_observer_may_be_a_coroutine_or_give_a_deferred() -> None:
-    """The message is confirmed when it is done; others do not wait meanwhile."""
+    """The message is confirmed when it is done.  Its sender's next one waits, but no IQ, and nobody else."""
     gate: Deferred[None] = Deferred()
 
     async def wait(self: Listener, element: Element) -> None:
@@ -228,13 +228,14 @@ def test_an_observer_may_be_a_coroutine_or_give_a_deferred() -> None:
             raise ElementError('not-allowed')
 
     slow = Listener(act=wait)
-    world = World(slow, Listener(act=lambda self, element: gate if element['id'] == 'slow' else None))
-    first, second = world.say(message('slow'), message('2'))
-    assert slow.seen == ['slow', '2'] and world.sm.confirmed == [second]
+    world = World(slow, PingHandler(), Listener(act=lambda self, element: gate if element['id'] == 'slow' else None))
+    first, second, asked, other = world.say(message('slow'), message('2'), ping(), message('3', 'romeo@example.net'))
+    assert slow.seen == ['slow', '3'] and world.sm.confirmed == [asked, other]
     gate.callback(None)
     world.network.settle()
-    assert world.sm.confirmed == [second, first]
-    assert condition_of(world.sm.stanzas[0]) == 'not-allowed'
+    assert slow.seen == ['slow', '3', '2'] and world.sm.confirmed == [asked, other, first, second]
+    pong, refused = world.sm.stanzas
+    assert (pong.attrs['type'], condition_of(refused)) == ('result', 'not-allowed')
 
 
 def test_an_iq_is_confirmed_when_it_is_answered() -> None:

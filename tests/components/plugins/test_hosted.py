@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from twisted.internet.defer import Deferred
 
+from jabberd_tx.base.hashing import slot_among
 from jabberd_tx.base.options import ConfigError, Option
 from jabberd_tx.components.plugins import hosted
 from jabberd_tx.components.plugins.hosted import HostedPlugins
@@ -120,6 +121,19 @@ def test_an_operator_sees_what_there_is() -> None:
     assert (count['state'], count['handlers']) == ('on', [])
     count, pong = MemoryServer(plugins=[Count, Pong]).plugins.listing()
     assert (count['state'], 'domain' in count) == ('off', False)
+
+
+def test_an_instance_has_the_slot_that_the_configuration_says() -> None:
+    """What is for another slot waits for whoever has that."""
+    asked = [f'component.count.{option}' for option in ('slots=2', 'slot=1', 'weight=2.5')]
+    server = MemoryServer(overrides=[*ON, *asked], plugins=[Count])
+    juliet, romeo = server.client('juliet'), server.client('romeo')
+    assert (slot_among('juliet@example.net', 2), slot_among('romeo@example.net', 2)) == (1, 0)
+    for client in (juliet, romeo):
+        client.send("<message to='count.example.net'><body>x</body></message>")
+    server.settle()
+    assert [one.inner for one in juliet.take_stanzas('message')] == [b'<body>2</body>']
+    assert romeo.take_stanzas('message') == []
 
 
 # ---- life

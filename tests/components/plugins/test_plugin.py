@@ -48,7 +48,8 @@ def test_its_options_are_a_section_of_the_configuration() -> None:
     """With what every component has; it is off, and its first line is its help."""
     assert IComponentPlugin.providedBy(Shout)
     values = config('component.shout.volume=3')
-    assert vars(values) == {'enabled': False, 'domain': '', 'connect': '', 'secret': '', 'insecure': False, 'volume': 3}
+    own = {'enabled': False, 'domain': '', 'connect': '', 'secret': '', 'insecure': False, 'volume': 3}
+    assert vars(values) == {**own, 'weight': 1.0, 'slots': 0, 'slot': -1}
     assert Shout.section().help == 'Says it louder. (XEP-9999)'
 
 
