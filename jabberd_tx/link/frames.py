@@ -29,6 +29,8 @@ NO_LINK, NO_SESSION, MOVED, NOT_MINE, BUSY = 'no-link', 'no-session', 'moved', '
 DENIED = 'denied'
 # details of a no-link that another router would not answer otherwise: too many routers, and a slot that is not there
 HOPS, ABSENT = 'hops', 'absent'
+# The detail of a NO_SESSION: it was here, and its `end` is on its way (link/session.py).
+ENDING = 'ending'
 
 # The name of the default route, in PRESENT and as a destination: what nobody serves by its own name.
 DEFAULT_ROUTE = '*'
@@ -43,7 +45,7 @@ class Route(NamedTuple):
     key      to a name: the bare JID to hash, or None when the policy takes it from the stanza;
              to a node: the stream id (16 bytes) of the session that it is for, or None
     source   the sending node: where CONFIRM and BOUNCE go
-    epoch    the session's epoch (0 where there is no session)
+    epoch    the session's epoch (0 where there is no session); of a RETURNED one, `mark_of` the session's stream
     uid      24 bytes: stream id (16), number of the stanza on it (64-bit big-endian)
     hops     how many more routers or clustering components it may pass
     flags    REPEAT | CLIENT | RETURNED
@@ -244,6 +246,11 @@ def uid_stream(uid: bytes) -> bytes:
 def uid_number(uid: bytes) -> int:
     """The number in a uid."""
     return int.from_bytes(uid[16:], 'big')
+
+
+def mark_of(stream: bytes) -> int:
+    """By what a RETURNED frame says which of its owner's sessions gives the message back."""
+    return int.from_bytes(stream[:6], 'big')
 
 
 # In the first byte of a uid's number, which never grows so far.

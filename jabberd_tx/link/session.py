@@ -7,7 +7,9 @@
     c2s -> sm   attach   jid, epoch, and the last broadcast presence packed as `inner`: the session
                          lives on here; make a record of it, or take over the one there is
     sm  -> c2s  attached to an attach, as started to a start
-    c2s -> sm   end      the stream is over, or the client closed it
+    c2s -> sm   end      the stream is over, or the client closed it; returns='1': messages that it did not ack are on
+                         their way back
+    c2s -> sm   returned after such an end: all of them have been taken back
     sm  -> c2s  close    condition, text: end the stream with this stream error
     sm  -> c2s  lost     the c2s seemed to be gone, and its sessions were ended: attach this one again
     sm  -> c2s  elsewhere  node: another c2s has attached the session since: it is yours no more
@@ -31,7 +33,7 @@ from jabberd_tx.xmpp.stanza import Stanza
 
 NAME = 'session'
 START, STARTED, REFUSED = 'start', 'started', 'refused'
-ATTACH, ATTACHED, END, CLOSE, LOST = 'attach', 'attached', 'end', 'close', 'lost'
+ATTACH, ATTACHED, END, RETURNED, CLOSE, LOST = 'attach', 'attached', 'end', 'returned', 'close', 'lost'
 ELSEWHERE, FIND, FOUND, GIVE, STATE, KEPT = 'elsewhere', 'find', 'found', 'give', 'state', 'kept'
 
 
@@ -64,8 +66,13 @@ def attached(jid: str) -> Stanza:
     return Stanza(NAME, {'type': ATTACHED, 'jid': jid})
 
 
-def end() -> Stanza:
-    return Stanza(NAME, {'type': END})
+def end(returns: bool = False) -> Stanza:
+    """`returns`: messages are given back, and `returned` follows."""
+    return Stanza(NAME, {'type': END, 'returns': '1'} if returns else {'type': END})
+
+
+def returned() -> Stanza:
+    return Stanza(NAME, {'type': RETURNED})
 
 
 def close(condition: str, text: str = '') -> Stanza:

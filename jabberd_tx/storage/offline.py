@@ -12,8 +12,9 @@ from jabberd_tx.storage.schema import offline
 
 _OF_OWNER = offline.c.owner == bindparam('who')
 _OF_UID = offline.c.uid == bindparam('which')
+_AT = offline.c.position == bindparam('where')
 
-SELECT_UID = select(offline.c.position).where(_OF_OWNER, _OF_UID)
+SELECT_UID = select(offline.c.position, offline.c.at).where(_OF_OWNER, _OF_UID)
 # Locks the owner's rows where rows can be locked, so that two pushes at once don't pass the limit together.
 USED = select(func.count(), func.coalesce(func.sum(offline.c.size), 0)).where(_OF_OWNER).with_for_update()
 COUNT = select(func.count()).select_from(offline).where(_OF_OWNER)
@@ -24,7 +25,7 @@ SELECT_PAGE = (
     .order_by(offline.c.position)
     .limit(bindparam('most'))
 )
-DELETE_UID = delete(offline).where(_OF_OWNER, _OF_UID)
+DELETE_ONE = delete(offline).where(_OF_OWNER, _AT)
 DELETE_EXPIRED = delete(offline).where(_OF_OWNER, offline.c.at < bindparam('before'))
 DELETE_ALL = delete(offline).where(_OF_OWNER)
 
@@ -49,12 +50,21 @@ def push(
     limit: int,
     limit_bytes: int = 2**63 - 1,
     expired: float = 0.0,
+    again: bool = False,
 ) -> str:
     """STORED; REPEAT: that uid is there already; FULL: with it the owner would have more than `limit` of them or more
-    than `limit_bytes`, nothing is changed.  Those that came before `expired` make room."""
-    if run(SELECT_UID, who=owner, which=uid):
+    than `limit_bytes`, nothing is changed.  Those that came before `expired` make room.
+
+    `again`: it was given to a client, and has come back; if it is still there it takes a new position, so that whoever
+    gave it does not drop it.
+    """
+    there = run(SELECT_UID, who=owner, which=uid)
+    if there and not again:
         return REPEAT
-    if _is_full(run, owner, len(stanza), limit, limit_bytes) and (
+    if there:
+        ((position, at),) = there
+        run(DELETE_ONE, who=owner, where=position)
+    elif _is_full(run, owner, len(stanza), limit, limit_bytes) and (
         not run(DELETE_EXPIRED, who=owner, before=expired)[0][0]
         or _is_full(run, owner, len(stanza), limit, limit_bytes)
     ):
@@ -82,9 +92,9 @@ def page(run: Run, owner: str, after: int, limit: int) -> list[tuple[int, Stored
 
 
 @write('offline.drop')
-def drop(run: Run, owner: str, uids: Sequence[bytes]) -> int:
-    """Delete these; how many of them were there."""
-    return sum([run(DELETE_UID, who=owner, which=uid)[0][0] for uid in uids])
+def drop(run: Run, owner: str, positions: Sequence[int]) -> int:
+    """Delete what stands at these; how many of them were there."""
+    return sum([run(DELETE_ONE, who=owner, where=position)[0][0] for position in positions])
 
 
 @read('offline.count')

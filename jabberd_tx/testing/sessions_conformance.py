@@ -291,3 +291,29 @@ class SessionsConformance(_Base):
         await claim(JULIET, 'flush', 'gone', 30)
         self.assertEqual(await claim(JULIET, 'flush', 'one', 30, 'gone'), 'one')
         self.assertEqual(await claim(JULIET, 'flush', 'two', 30, 'gone'), 'one')
+
+    # ---- what comes back
+
+    async def test_returns_are_expected_of_a_user_until_all_streams_have_had_theirs(self) -> None:
+        """Of that user alone; to say that nothing comes of a stream of which nothing was expected is no error."""
+        expected, returned = self.store.returns_expected, self.store.returned
+        self.assertIs(await expected(JULIET), False)
+        await returned(JULIET, _stream(1))
+        for number in (1, 2):
+            await self.store.expect_returns(JULIET, _stream(number), 30)
+        self.assertIs(await expected(JULIET), True)
+        self.assertIs(await expected('romeo@example.net'), False)
+        await returned(JULIET, _stream(1))
+        self.assertIs(await expected(JULIET), True)
+        await returned(JULIET, _stream(2))
+        self.assertIs(await expected(JULIET), False)
+
+    async def test_returns_are_expected_for_so_long(self) -> None:
+        """Whoever expects them once more expects them from then on."""
+        await self.store.expect_returns(JULIET, _stream(1), 30)
+        self.advance(20)
+        await self.store.expect_returns(JULIET, _stream(1), 30)
+        self.advance(29)
+        self.assertIs(await self.store.returns_expected(JULIET), True)
+        self.advance(1.5)
+        self.assertIs(await self.store.returns_expected(JULIET), False)

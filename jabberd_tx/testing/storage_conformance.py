@@ -290,7 +290,7 @@ class StorageConformance(ProfileConformance, TokenConformance, InviteConformance
         pushes = [self.run_(offline.push, JULIET, uid_of(number), b'm', 1.0, 4) for number in range(10)]
         self.assertEqual(sorted(await gatherResults(pushes)), [FULL] * 6 + [STORED] * 4)
         self.assertEqual(await self.run_(offline.count, JULIET), 4)
-        stored = [item.uid for _, item in await self.run_(offline.page, JULIET, 0, 9)]
+        stored = [position for position, _ in await self.run_(offline.page, JULIET, 0, 9)]
         self.assertEqual(await self.run_(offline.drop, JULIET, stored[:1]), 1)
         self.assertEqual(await self.run_(offline.push, JULIET, uid_of(11), b'm', 1.0, 4), STORED)
         self.assertEqual(await self.run_(offline.push, JULIET, uid_of(12), b'm', 1.0, 4), FULL)
@@ -300,18 +300,33 @@ class StorageConformance(ProfileConformance, TokenConformance, InviteConformance
         """What is pushed after the last one was dropped lies beyond it: who reads on from there sees it."""
         await self.run_(offline.push, JULIET, uid_of(1), b'm', 1.0, 4)
         ((position, stored),) = await self.run_(offline.page, JULIET, 0, 9)
-        await self.run_(offline.drop, JULIET, [stored.uid])
+        await self.run_(offline.drop, JULIET, [position])
         await self.run_(offline.push, JULIET, uid_of(2), b'm', 1.0, 4)
         ((_, stored),) = await self.run_(offline.page, JULIET, position, 9)
         self.assertEqual(stored.uid, uid_of(2))
 
-    async def test_drop_deletes_just_those_uids_of_that_owner(self) -> None:
-        """Again, or with uids that are not there, it deletes nothing."""
+    async def test_what_has_come_back_takes_a_new_position_and_keeps_its_time(self) -> None:
+        """Who drops what was read before does not drop it; what is not there any more is stored, if there is room."""
+        push = offline.push
+        for number in (1, 2):
+            await self.run_(push, JULIET, uid_of(number), b'm', float(number), 2)
+        read = [position for position, _ in await self.run_(offline.page, JULIET, 0, 9)]
+        back = (uid_of(1), b'm', 9.0, 2, 100, 0.0, True)
+        self.assertEqual(await self.run_(push, JULIET, *back), STORED)
+        self.assertEqual(await self.run_(offline.drop, JULIET, read), 1)
+        ((_, stored),) = await self.run_(offline.page, JULIET, 0, 9)
+        self.assertEqual(stored, Stored(uid_of(1), b'm', 1.0))
+        self.assertEqual(await self.run_(push, JULIET, uid_of(2), b'm', 9.0, 1, 100, 0.0, True), FULL)
+
+    async def test_drop_deletes_just_those_of_that_owner(self) -> None:
+        """Again, or at positions where nothing is, it deletes nothing."""
         for owner in (JULIET, ROMEO):
             for number in range(5):
                 await self.run_(offline.push, owner, uid_of(number), b'm', 1.0, 9)
-        self.assertEqual(await self.run_(offline.drop, JULIET, [uid_of(n) for n in (1, 3, 99)]), 2)
-        self.assertEqual(await self.run_(offline.drop, JULIET, [uid_of(1)]), 0)
+        positions = [position for position, _ in await self.run_(offline.page, JULIET, 0, 9)]
+        others = [position for position, _ in await self.run_(offline.page, ROMEO, 0, 9)]
+        self.assertEqual(await self.run_(offline.drop, JULIET, [positions[1], positions[3], others[0], 10_000]), 2)
+        self.assertEqual(await self.run_(offline.drop, JULIET, [positions[1]]), 0)
         self.assertEqual(await self.run_(offline.drop, JULIET, []), 0)
         left = [item.uid for _, item in await self.run_(offline.page, JULIET, 0, 9)]
         self.assertEqual(left, [uid_of(0), uid_of(2), uid_of(4)])

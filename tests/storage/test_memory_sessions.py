@@ -42,3 +42,14 @@ class MemorySessionsTests(SessionsConformance, TestCase):
         assert isinstance(self.store, MemorySessions)
         self.assertEqual(len(self.store._claims), 2)
         self.assertEqual(await self.store.claim(JULIET, 'flush', 'two', 5), 'one')
+
+    async def test_returns_that_never_came_take_no_room(self) -> None:
+        """They are forgotten once others are expected; those whose time is not over stay."""
+        assert isinstance(self.store, MemorySessions)
+        for number in range(SWEEP_AT - 1):
+            await self.store.expect_returns(f'user{number}@example.net', b's' * 16, 5)
+        await self.store.expect_returns(JULIET, b's' * 16, 50)
+        self.clock.advance(10)
+        await self.store.expect_returns('romeo@example.net', b's' * 16, 5)
+        self.assertEqual(len(self.store._returns), 2)
+        self.assertIs(await self.store.returns_expected(JULIET), True)

@@ -8,7 +8,7 @@ from jabberd_tx.components.c2s.fanouts import take_fanout
 from jabberd_tx.components.c2s.session import STARTING
 from jabberd_tx.components.c2s.session_frames import take_session_frame
 from jabberd_tx.link import session as vocabulary
-from jabberd_tx.link.frames import BUSY, NO_SESSION, Bounce, Confirm, Fanout, Route, Working, uid_number
+from jabberd_tx.link.frames import BUSY, ENDING, NO_SESSION, Bounce, Confirm, Fanout, Route, Working, uid_number
 from jabberd_tx.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class Intake:
             return
         if session.conn is None or session.conn.session is not session:
             # One that is not bound yet may be known already, by another path than its `started` takes: later.
-            reason = NO_SESSION if session.conn is None or session.phase is not STARTING else BUSY
-            self._links.bounce(frame, reason, via=link)
+            over = session.conn is None or session.phase is not STARTING
+            self._links.bounce(frame, NO_SESSION if over else BUSY, ENDING if over else '', via=link)
             return
         counts = self._sent
         if name == 'message':

@@ -193,10 +193,10 @@ class ResumableStreams:
         self.forget(session)
 
     def remember(self, session: Session) -> None:
-        """How far a stream went that is over: what it said last was its end."""
+        """How far a stream went that is over."""
         resumption = session.resumption
         assert resumption is not None
-        id, handled = resumption.id, min(session.floor, session.number) - 1 - resumption.before
+        id, handled = resumption.id, min(session.floor, session.ended) - 1 - resumption.before
         self._former[id.key] = _Former(id.secret, session.bare, handled % acks.MODULUS)
         if len(self._former) > MOST_FORMER:
             del self._former[next(iter(self._former))]

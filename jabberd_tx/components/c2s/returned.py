@@ -1,19 +1,21 @@
 """Messages that were queued for clients who never acked them, on their way back to an sm; and errors for such IQs.
 
 They are kept, stream or no stream, until an sm has confirmed them: it has stored them, or sent them to another
-resource.  All of them carry REPEAT, so that sending one twice does no harm.
+resource.  All of them carry REPEAT, so that sending one twice does no harm.  The session that had them is told, and
+says so when they all are: what is newer waits for that.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from jabberd_tx.base.backoff import Backoff
-from jabberd_tx.link.frames import REPEAT, RETURNED, Route, given_back
+from jabberd_tx.link.frames import REPEAT, RETURNED, Route, given_back, mark_of
 from jabberd_tx.xmpp.errors import error_reply
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -37,7 +39,10 @@ def give_back(session: Session, frame: Route) -> None:
             return  # nobody waits for an answer
         payload = error_reply(stanza, 'service-unavailable')
     flags, c2s = RETURNED | REPEAT, session.c2s
-    c2s.returned.add(Route(session.domain, session.bare, c2s.node, session.epoch, frame.uid, HOPS, flags, payload))
+    mark = mark_of(session.stream)
+    back = Route(session.domain, session.bare, c2s.node, mark, frame.uid, HOPS, flags, payload)
+    if c2s.returned.add(back, session.taken_back):
+        session.giving_back += 1
 
 
 class ReturnedMessages:
@@ -47,7 +52,7 @@ class ReturnedMessages:
 
     def __init__(self, links: Links, reactor: Any, most_bytes: int) -> None:
         self._links, self._reactor, self._most_bytes = links, reactor, most_bytes
-        self._frames: dict[bytes, list[Route]] = {}
+        self._frames: dict[bytes, list[tuple[Route, Callable[[], None]]]] = {}
         self._bytes = 0
         self._queue: deque[bytes] = deque()  # uids to be sent again
         self._backoff = Backoff(0.1, 10.0)
@@ -61,15 +66,20 @@ class ReturnedMessages:
     def __contains__(self, uid: bytes) -> bool:
         return uid in self._frames
 
-    def add(self, frame: Route) -> None:
-        """Send one back; `dest` is the domain, `key` the owner of the session that had it."""
+    def add(self, frame: Route, taken: Callable[[], None]) -> bool:
+        """Send one back; `dest` is the domain, `key` the owner of the session that had it.
+
+        taken   called when an sm has it
+        returns False when there is no room for it
+        """
         size = _size(frame)
         if self._bytes + size > self._most_bytes:
             self.log.error('a message for {owner} is lost: too many wait for a session manager', owner=frame.key)
-            return
+            return False
         self._bytes += size
-        self._frames.setdefault(frame.uid, []).append(frame)
+        self._frames.setdefault(frame.uid, []).append((frame, taken))
         self._send(frame)
+        return True
 
     def confirm(self, confirmed: bytes) -> None:
         """An sm has it.  Whatever else is confirmed, such as the client's own stanza of that uid, is nothing to us."""
@@ -77,10 +87,12 @@ class ReturnedMessages:
         frames = self._frames.get(uid) if uid is not None else None
         if uid is None or frames is None:
             return
-        self._bytes -= _size(frames.pop(0))
+        frame, taken = frames.pop(0)
+        self._bytes -= _size(frame)
         self._attempts = 0
         if not frames:
             del self._frames[uid]
+        taken()
 
     def bounced(self) -> None:
         """One could not be handed on: all are sent again, some time later."""
@@ -109,7 +121,7 @@ class ReturnedMessages:
     def _send_slice(self) -> None:
         self._slice = None
         for _ in range(min(SLICE, len(self._queue))):
-            for frame in self._frames.get(self._queue.popleft(), ()):
+            for frame, _ in self._frames.get(self._queue.popleft(), ()):
                 self._send(frame)
         if self._queue:
             self._slice = self._reactor.callLater(0, self._send_slice)

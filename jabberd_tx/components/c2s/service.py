@@ -94,8 +94,8 @@ class C2S:
         )  # fmt: skip
         self.limits = self.early_limits._replace(stanza_bytes=options.max_stanza_bytes)
         self.offer = Offer(options, self.early_limits, self.limits, carbons, bool(token_key))
-        # One number of the 64 that a replay window tells apart is kept for the end of the session.
-        self.window_edge = min(options.window_stanzas, 63) - 1
+        # Two numbers of the 64 that a replay window tells apart are kept for the end of the session.
+        self.window_edge = min(options.window_stanzas, 62) - 1
         self.window_bytes = max(options.window_bytes - 32768, options.window_bytes // 2)
         self.sessions: dict[bytes, Session] = {}
         self.streams = 0

@@ -74,7 +74,7 @@ class Sweep:
             self.log.error(
                 '{count} stanzas of {jid} are given up: no session manager has confirmed them',
                 jid=session.jid,
-                count=len(session.unconfirmed) - 1,
+                count=max(len(session.unconfirmed) - 1, 0),
             )
             c2s.drop(session)
         else:

@@ -23,6 +23,7 @@ from jabberd_tx.link.frames import (
     BUSY,
     DEFAULT_ROUTE,
     DENIED,
+    ENDING,
     HOPS,
     MOVED,
     NO_LINK,
@@ -109,7 +110,7 @@ class Bounces:
     def _rule_out(self, item: Item, frame: Bounce) -> None:
         if isinstance(frame.key, bytes):
             item.troubled().tried.add((frame.key, frame.to))
-            if frame.reason == NO_SESSION and frame.source == frame.to:
+            if frame.reason == NO_SESSION and frame.source == frame.to and frame.detail != ENDING:
                 self._sm.spawn(self._sm.lifecycle.lost(frame.key, item.to.bare, frame.to))
         elif frame.reason == NO_LINK and frame.detail == HOPS:
             self._delivery.refuse(item, 'remote-server-timeout', 'too many hops')

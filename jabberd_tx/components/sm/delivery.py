@@ -21,7 +21,7 @@ from jabberd_tx.components.sm.lanes import Item, Lane, Target
 from jabberd_tx.components.sm.messages import DELIVER, DROP, STORE, choose
 from jabberd_tx.components.sm.sending import HOPS, Sending
 from jabberd_tx.components.sm.settling import SAMPLE, Settling
-from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Route, confirmation
+from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Route, confirmation, mark_of
 from jabberd_tx.xmpp.jid import Jid
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -57,7 +57,8 @@ class Delivery:
         self.tick = 0
         self.gates = Gates(sm, self)
         self._closed = self.gates.closed
-        self.deciding, self._sending, self.settling = Deciding(sm, self), Sending(sm, self), Settling(sm, self)
+        self.deciding, self.sending = Deciding(sm, self), Sending(sm, self)
+        self.settling = Settling(sm, self)
         self.settle, self.refuse = self.settling.settle, self.settling.refuse
         self._began = self.settling.began
 
@@ -162,14 +163,22 @@ class Delivery:
             item.via = via  # the way that it came before is gone
         if flags & RETURNED:
             # Others may have been given it back as well, and have sent it on.
-            item.troubled().repeat = True
-        if flags & RETURNED and item.frame is not None and item.frame.dest == frame.source:
-            # Given back before we heard that it was passed on: when we do, that is no news of its arrival.
-            item.troubled().returned = item.target
-        elif flags & RETURNED and item.trouble is not None and frame.source in item.trouble.parts:
-            back = item.trouble.back
-            back[frame.source] = back.get(frame.source, 0) + 1
+            trouble = item.troubled()
+            trouble.repeat = trouble.returned = True
+            self._came_back(item, frame)
         return True
+
+    def _came_back(self, item: Item, returned: Route) -> None:
+        """It is given back before we heard that it was passed on; when we do, that is no news of its arrival."""
+        trouble, node, out = item.troubled(), returned.source, item.frame
+        if out is not None and out.dest == node and isinstance(out.key, bytes) and mark_of(out.key) == returned.epoch:
+            trouble.tried.add((out.key, node))
+            trouble.stale.add(node)
+            item.target = item.frame = None
+            self.advance(item.lane)
+        elif node in trouble.parts:
+            streams = trouble.parts[node].streams
+            trouble.tried.update([(stream, node) for stream in streams if mark_of(stream) == returned.epoch])
 
     # ---- a lane
 
@@ -221,7 +230,7 @@ class Delivery:
         if item.uid not in self.kept:
             return True  # settled meanwhile
         if item.to.domain not in self._domains or (trouble is not None and trouble.elsewhere):
-            done = self._sending.outside(item, way, mixed)
+            done = self.sending.outside(item, way, mixed)
             if item.target is not None:
                 self._placed(item, ())
             return done
@@ -246,7 +255,7 @@ class Delivery:
         if action is DELIVER:
             if self.gates.hold_for(item, takers):
                 return False
-            sent = self._sending.to_sessions(item, takers, way, mixed)
+            sent = self.sending.to_sessions(item, takers, way, mixed)
             if sent:
                 self._placed(item, takers)
             return sent

@@ -1,6 +1,8 @@
 """Gates: while a user is given what is stored, all that is newer waits.
 
 Each sm has gates of its own; that a client has yet to get what is stored they all see in its record (`behind`).
+
+What a client did not ack, and was given back, is older than what is stored: it waits for nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ class Gates:
 
     def hold(self, item: Item) -> bool:
         """Whether the item waits; its lane is advanced when it does no more."""
+        if item.was_returned:
+            return False
         waiting = self.closed.get(item.to.bare)
         if waiting is not None and item.lane not in waiting:
             waiting.append(item.lane)
@@ -41,7 +45,7 @@ class Gates:
     def hold_for(self, item: Item, takers: Sequence[Session]) -> bool:
         """Whether it waits since one of those who are to get it has yet to get what is stored."""
         for session in takers:
-            if session.behind:
+            if session.behind and not item.was_returned:
                 # Whichever sm gives it that, who listens here closes the gate until it is done.
                 self._sm.hooks.tell('session_behind', session)
                 return self.hold(item)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from jabberd_tx.link.frames import RETURNED
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
@@ -42,26 +44,25 @@ class Trouble:
     attempts  how often it was sent back for lack of credit or of a path, and `since` which tick
     also      (node, what to confirm to it, link) of others who wait for it to be settled
     sessions  the answer of the session store, to be used once
-    returned  the target that has given it back, and will confirm it still
-    back      by node, how many of several sessions have done so
+    returned  a client was given it, and its c2s has given it back
+    stale     nodes that gave it back before they confirmed it: one confirmation of theirs says nothing
     elsewhere  its recipient is not known here; None: nobody has asked
     """
 
     __slots__ = (
-        'also', 'asked', 'attempts', 'back', 'deciding', 'elsewhere', 'parts', 'placed', 'reached', 'ready', 'repeat',
-        'returned', 'sessions', 'since', 'tried',
+        'also', 'asked', 'attempts', 'deciding', 'elsewhere', 'parts', 'placed', 'reached', 'ready', 'repeat',
+        'returned', 'sessions', 'since', 'stale', 'tried',
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.tried: set[tuple[bytes, str]] = set()
         self.parts: dict[str, Part] = {}
-        self.reached = self.deciding = self.repeat = self.asked = self.placed = False
+        self.returned = self.reached = self.deciding = self.repeat = self.asked = self.placed = False
         self.ready = True
         self.attempts = self.since = 0
         self.also: list[tuple[str, bytes, Link]] = []
         self.sessions: list[Session] | None = None
-        self.returned: Target | None = None
-        self.back: dict[str, int] = {}
+        self.stale: set[str] = set()
         self.elsewhere: bool | None = None
 
 
@@ -95,6 +96,11 @@ class Item:
     def sender(self) -> str:
         """The `from` as c2s has stamped it."""
         return self.stanza.attrs.get('from', '')
+
+    @property
+    def was_returned(self) -> bool:
+        """A client was given it, and did not ack it."""
+        return bool(self.arrived.flags & RETURNED) or (self.trouble is not None and self.trouble.returned)
 
     def troubled(self) -> Trouble:
         """Its Trouble, made now if it has none."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # How often another resource is made up when the one wanted is taken.
 TRIES = 8
+# What a session that is over gives back is waited for so long before its user is given anything newer.
+RETURN_SECONDS = 15.0
 # Sessions of a lost node that are ended in one turn.
 SLICE = 20
 # Lost nodes whose sessions are remembered, in case they come back; and sessions that are told to attach again.
@@ -52,7 +54,9 @@ class Lifecycle:
         if kind == vocabulary.ATTACH:
             return self._attach(frame, stanza)
         if kind == vocabulary.END:
-            return self._end(frame)
+            return self._end(frame, 'returns' in stanza.attrs)
+        if kind == vocabulary.RETURNED:
+            return self._returned(frame)
         if kind == vocabulary.FIND:
             return self._find(frame, stanza.attrs.get('id', ''))
         self.log.warn('{source} says {kind} of a session', source=frame.source, kind=kind)
@@ -122,7 +126,7 @@ class Lifecycle:
             await self._sm.hooks.ask('session_opening', session)
         other = await self._sessions.open(session, replace)
         if other is not None:
-            self._say(other, vocabulary.close('conflict', 'another client has taken the resource'))
+            await self._close(other, 'conflict', 'another client has taken the resource')
             await self.gone(other)
         return session
 
@@ -183,7 +187,24 @@ class Lifecycle:
 
     # ---- end
 
-    async def _end(self, frame: Route) -> None:
+    async def _close(self, session: Session, condition: str, text: str) -> None:
+        """Have its c2s end it, which then says whether it gives messages back: those come before newer ones."""
+        if self._sm.links.instances(session.node).get(session.node) == session.incarnation:
+            await self._sessions.expect_returns(session.bare, session.stream, RETURN_SECONDS)
+
+        def failed(reason: str) -> None:
+            self._sessions.returned(session.bare, session.stream)  # it is not there any more
+
+        self._sm.posts.to_session(session, vocabulary.close(condition, text), failed=failed)
+
+    async def _returned(self, frame: Route) -> None:
+        await self._sessions.returned(str(frame.key), frame.uid[:16])
+
+    async def _end(self, frame: Route, returns: bool) -> None:
+        if returns:
+            await self._sessions.expect_returns(str(frame.key), frame.uid[:16], RETURN_SECONDS)
+        else:
+            await self._returned(frame)
         session = await self._sessions.close(frame.uid[:16], str(frame.key), frame.epoch)
         if session is not None:
             await self.gone(session)
@@ -213,7 +234,7 @@ class Lifecycle:
             closed = await self._sessions.close(session.stream, bare, session.epoch)
             if closed is not None:
                 ended += 1
-                self._say(closed, vocabulary.close(condition, text))
+                await self._close(closed, condition, text)
                 await self.gone(closed)
         return ended
 

@@ -77,6 +77,21 @@ class Sending:
         item.lane.node = frame.dest
         link.route(frame)
 
+    def ask_again(self, item: Item, node: str) -> None:
+        """What that node has confirmed may have been an earlier copy: if another one is on its way there, it goes once
+        more, to be confirmed or bounced, whatever has become of it."""
+        link, trouble = item.link, item.troubled()
+        if link is None or not link.up:
+            return  # it goes again anyway
+        if item.frame is not None and item.frame.dest == node:
+            link.route(item.frame._replace(flags=REPEAT))
+        elif node in trouble.parts:
+            frame = trouble.parts[node].frame
+            if isinstance(frame, Route):
+                link.route(frame._replace(flags=REPEAT))
+            else:
+                link.fanout(frame)
+
     def _to_several(self, item: Item, link: Link, target: Target, takers: Sequence[Session]) -> None:
         """One frame a node: a confirm names the node and the message, not the session."""
         item.frame, item.link = None, link

@@ -25,6 +25,7 @@ class Settling:
     def __init__(self, sm: SessionManager, delivery: Delivery) -> None:
         self._sm, self._delivery, self._posts = sm, delivery, sm.posts
         self._counts, self._timing = sm.measures.messages, sm.measures.handling
+        self._sending = delivery.sending
         self._kept, self._settled, self._confirm = delivery.kept, delivery.settled, sm.links.confirm
         self._advance, self._seconds = delivery.advance, sm.reactor.seconds
         self._refused_hooks = sm.hooks.chains['message_refused']
@@ -60,18 +61,16 @@ class Settling:
                 return
         # A waiting item is confirmed when an earlier copy of it got through after all.
         trouble = item.trouble
-        if trouble is not None and item.target is not None and trouble.returned == item.target:
-            trouble.returned = None
-            trouble.tried.add((item.target, frame.source))  # type: ignore[arg-type]
-            item.target = item.frame = None
-            self._advance(item.lane)
+        if trouble is not None and frame.source in trouble.stale:
+            trouble.stale.discard(frame.source)
+            self._sending.ask_again(item, frame.source)
             return
         if trouble is not None and trouble.parts:
             part = trouble.parts.pop(frame.source, None)
             if part is None:
                 return
             there = sum([(stream, frame.source) not in trouble.tried for stream in part.streams])
-            if there > trouble.back.pop(frame.source, 0):
+            if there:
                 trouble.reached = True
             trouble.tried.update([(stream, frame.source) for stream in part.streams])
             if trouble.parts:

@@ -99,5 +99,15 @@ class SessionStore(Protocol):
     def release(self, bare: str, purpose: str, holder: str) -> Deferred[None]:
         """Give a claim back; nothing happens when another has it, or nobody."""
 
+    def expect_returns(self, bare: str, stream: bytes, seconds: float) -> Deferred[None]:
+        """What a stream of the user's was given, and its client did not ack, is about to come back: note that, for so
+        long at most."""
+
+    def returned(self, bare: str, stream: bytes) -> Deferred[None]:
+        """It has come back, or there was nothing."""
+
+    def returns_expected(self, bare: str) -> Deferred[bool]:
+        """Whether anything is expected of any of the user's streams."""
+
     def count(self) -> int:
         """Sessions known here, for metrics."""

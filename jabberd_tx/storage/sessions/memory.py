@@ -17,7 +17,7 @@ SWEEP_AT = 1024
 class MemorySessions:
     """Implements SessionStore.  A session that was given out never changes: an update makes a new one."""
 
-    __slots__ = ('_claims', '_clock', '_count', '_of_node', '_of_user', '_sweep_at')
+    __slots__ = ('_claims', '_clock', '_count', '_of_node', '_of_user', '_returns', '_sweep_at', '_sweep_returns_at')
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -26,7 +26,9 @@ class MemorySessions:
         self._of_node: dict[tuple[str, bytes], dict[bytes, str]] = {}
         # (bare JID, purpose) -> who has it, and when it runs out
         self._claims: dict[tuple[str, str], tuple[str, float]] = {}
-        self._sweep_at = SWEEP_AT
+        self._sweep_at = self._sweep_returns_at = SWEEP_AT
+        # bare JID -> stream -> until when something of it may come back
+        self._returns: dict[str, dict[bytes, float]] = {}
         self._count = 0
 
     # ---- asking
@@ -171,6 +173,31 @@ class MemorySessions:
         if self._claims.get((bare, purpose), ('', 0.0))[0] == holder:
             del self._claims[bare, purpose]
         return succeed(None)
+
+    # ---- what comes back
+
+    def expect_returns(self, bare: str, stream: bytes, seconds: float) -> Deferred[None]:
+        """See SessionStore."""
+        now = self._clock.seconds()
+        if len(self._returns) >= self._sweep_returns_at:
+            self._returns = {one: left for one in self._returns if (left := self._expected(one, now))}
+            self._sweep_returns_at = max(SWEEP_AT, 2 * len(self._returns))
+        self._returns[bare] = {**self._expected(bare, now), stream: now + seconds}
+        return succeed(None)
+
+    def returned(self, bare: str, stream: bytes) -> Deferred[None]:
+        """See SessionStore."""
+        streams = self._returns.get(bare)
+        if streams is not None and streams.pop(stream, None) is not None and not streams:
+            del self._returns[bare]
+        return succeed(None)
+
+    def returns_expected(self, bare: str) -> Deferred[bool]:
+        """See SessionStore."""
+        return succeed(bool(self._returns and self._expected(bare, self._clock.seconds())))
+
+    def _expected(self, bare: str, now: float) -> dict[bytes, float]:
+        return {stream: until for stream, until in self._returns.get(bare, {}).items() if until > now}
 
 
 def _supersedes(new: Session, old: Session) -> bool:

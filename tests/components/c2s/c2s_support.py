@@ -115,7 +115,7 @@ class ScriptedSm:
             self._settle(frame)
             return
         kind, stream = payload.attrs['type'], frame.uid[:16]
-        if kind == vocabulary.END:
+        if kind in (vocabulary.END, vocabulary.RETURNED):
             self.said.append(frame)
             self.sessions.pop(stream, None)
             self._settle(frame)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jabberd_tx.link.frames import REPEAT, RETURNED, Fanout, confirmation, make_uid
+from jabberd_tx.link import session as vocabulary
+from jabberd_tx.link.frames import REPEAT, RETURNED, Fanout, confirmation, make_uid, mark_of
 from jabberd_tx.testing.client import Refused, XmppClient
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.stanza import Stanza
@@ -167,10 +168,27 @@ def test_messages_without_ack_go_back_when_the_stream_ends() -> None:
         assert (frame.dest, frame.key, frame.flags) == ('example.net', 'romeo@example.net', RETURNED | REPEAT)
         assert frame.payload == message(n)
     assert site.sm.kinds() == ['start', 'end'] and site.sm.said[1].uid == make_uid(stream, 1)
+    assert site.sm.said[1].payload == vocabulary.end(returns=True)
+    assert {frame.epoch for frame in site.sm.frames} == {mark_of(stream)}
     assert len(site.c2s.returned) == 2 and len(site.c2s.sessions) == 1
+    for frame in site.sm.withheld[:2]:
+        assert site.sm.kinds() == ['start', 'end'], 'not before all of them are taken back'
+        site.sm.confirm(frame)
+        site.settle()
+    assert site.sm.kinds() == ['start', 'end', 'returned'] and site.sm.said[2].uid == make_uid(stream, 2)
     site.sm.confirm()
     site.settle()
     assert not len(site.c2s.returned) and not site.c2s.sessions
+
+
+def test_a_stream_that_ends_with_nothing_to_give_back_says_so() -> None:
+    site = Site()
+    client = site.login(acks=True)
+    site.deliver(client, message(1))
+    client.drop()
+    site.settle()
+    assert site.sm.kinds() == ['start', 'end'] and site.sm.said[1].payload == vocabulary.end()
+    assert not site.c2s.sessions
 
 
 def test_what_confirms_a_message_to_its_sender_does_not_release_the_copy_that_was_given_back() -> None:

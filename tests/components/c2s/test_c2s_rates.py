@@ -146,7 +146,7 @@ def test_the_window_and_the_rate_hold_independently() -> None:
     client.send(chat(1) * 64)
     site.settle()
     first = came(site)
-    assert first == 63, 'the window'
+    assert first == 62, 'the window'
     site.advance(60)
     assert came(site) == first
     site.sm.confirm()

@@ -219,7 +219,7 @@ def test_a_client_that_does_not_come_back_in_time_is_gone_and_its_messages_retur
     site.advance(10)
     assert [frame.uid for frame in site.sm.frames] == uids
     assert all(frame.flags == RETURNED | REPEAT for frame in site.sm.frames)
-    assert site.sm.kinds() == ['start', 'end'] and not site.c2s.sessions and site.c2s.streams == 0
+    assert site.sm.kinds() == ['start', 'end', 'returned'] and not site.c2s.sessions and site.c2s.streams == 0
     with pytest.raises(Refused, match='item-not-found'):
         back(site, client, h=1)
     assert site.c2s.measures.resumptions.failed == 1
@@ -334,7 +334,7 @@ def test_what_waits_for_a_client_that_is_away_is_bounded() -> None:
     for n in range(21):
         site.sm.send('c2s-1', stream, message(n))
     site.settle()
-    assert len(site.sm.frames) == 21 and site.sm.kinds() == ['start', 'end']
+    assert len(site.sm.frames) == 21 and site.sm.kinds() == ['start', 'end', 'returned']
 
 
 def test_the_one_that_was_away_longest_goes_first() -> None:
@@ -358,7 +358,8 @@ def test_the_sm_may_end_a_session_whose_client_is_away() -> None:
     site.settle()
     site.deliver(client, message(1))
     site.deliver(client, vocabulary.close('conflict'))
-    assert site.sm.stanzas == [message(1)] and site.sm.kinds() == ['start', 'end'] and not site.c2s.resumable.by_key
+    assert site.sm.stanzas == [message(1)] and site.sm.kinds() == ['start', 'end', 'returned']
+    assert not site.c2s.resumable.by_key
 
 
 def test_a_resumption_under_way_ends_with_its_connection() -> None:
@@ -422,4 +423,4 @@ def test_at_shutdown_messages_of_clients_that_are_away_return_too() -> None:
     site.deliver(client, message(1))
     done = Deferred.fromCoroutine(site.c2s.stop())
     site.advance(1)
-    assert done.called and site.sm.stanzas == [message(1)] and site.sm.kinds() == ['start', 'end']
+    assert done.called and site.sm.stanzas == [message(1)] and site.sm.kinds() == ['start', 'end', 'returned']

@@ -22,6 +22,7 @@ from jabberd_tx.link.frames import (
     Working,
     given_back,
     make_uid,
+    mark_of,
     uid_number,
 )
 from jabberd_tx.link.interfaces import Component, Link
@@ -107,15 +108,19 @@ class Client:
         kinds = f" type='{kind}'" if kind else ''
         return self.send(f"<message to='{to}'{kinds} id='{text}'><body>{text}</body></message>")
 
-    def leave(self, returned: Iterable[Stanza] = ()) -> None:
-        """The stream is over: the session ends."""
+    def leave(self, returns: bool = False) -> None:
+        """The stream is over: the session ends.  `returns`: what was not acked is on its way back."""
         self.live = False
-        self.say(vocabulary.end())
+        self.say(vocabulary.end(returns))
+
+    def have_returned(self) -> None:
+        """All of that has been taken back."""
+        self.say(vocabulary.returned())
 
     def give_back(self, index: int) -> bytes:
         """A message that it got, and never acked, goes back to an sm; the uid."""
         uid, stanza = self.uids[index], self.stanzas[index]
-        frame = Route(DOMAIN, self.owner, self.node.name, self.epoch, uid, 8, RETURNED | REPEAT, stanza)
+        frame = Route(DOMAIN, self.owner, self.node.name, mark_of(self.stream), uid, 8, RETURNED | REPEAT, stanza)
         self.node.giving_back.setdefault(uid, []).append(frame)
         self.node.route(frame)
         return uid
@@ -265,6 +270,8 @@ class ScriptedC2s:
         kind = stanza.attrs['type']
         if kind == vocabulary.CLOSE:
             client.closed = stanza
+            if client.live:
+                client.leave()
             return
         client.answer = stanza
         if kind in (vocabulary.STARTED, vocabulary.ATTACHED):

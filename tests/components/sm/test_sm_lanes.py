@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jabberd_tx.components.sm.modules.offline import in_order
 from jabberd_tx.link.frames import BUSY, CLIENT, MOVED, NO_SESSION, REPEAT, Route, make_uid
 from jabberd_tx.storage import offline
 from jabberd_tx.xmpp.stanza import Stanza
@@ -13,9 +14,9 @@ JULIET = f'juliet@{DOMAIN}'
 
 
 def stored(site: Site, owner: str = JULIET) -> list[str]:
-    """The ids of what lies in offline storage, in order."""
+    """The ids of what lies in offline storage, in the order in which it is given."""
     rows = site.storage.run(offline.page, owner, 0, 1000).result
-    return [Stanza.unpack(row.stanza).attrs['id'] for _, row in rows]
+    return [Stanza.unpack(row.stanza).attrs['id'] for row in in_order([row for _, row in rows])]
 
 
 def test_a_message_is_confirmed_when_its_c2s_has_confirmed_it_and_not_before() -> None:

@@ -124,7 +124,7 @@ def test_with_a_client_that_is_busy_for_too_long_newer_messages_go_their_way_and
     site.quiet()
 
 
-def test_what_was_given_back_goes_on_as_a_repeat_for_another_sm_may_have_sent_it_on_as_well() -> None:
+def test_a_late_confirmation_of_what_was_given_back_says_nothing_of_the_copy_that_goes_to_another_client() -> None:
     site = Site()
     romeo = site.c2s().client('romeo')
     there = site.c2s('c2s-2')
@@ -132,17 +132,113 @@ def test_what_was_given_back_goes_on_as_a_repeat_for_another_sm_may_have_sent_it
     there.holding = True
     number = romeo.chat(first.jid, 'hi')
     site.settle()
-    held, link = there.held.popleft()
-    assert isinstance(held, Route)
-    there.holding = False
+    copy, link = there.held.popleft()
+    assert isinstance(copy, Route) and copy.key == first.stream
     # The client gets it, and its session ends, before c2s has said that it was passed on.
-    first.stanzas, first.uids = [held.payload], [held.uid]  # type: ignore[list-item]
+    first.stanzas, first.uids = [copy.payload], [copy.uid]  # type: ignore[list-item]
     first.give_back(0)
     first.leave()
     site.settle()
+    there.links.confirm(copy.source, copy.uid, link)
+    site.settle()
     assert number not in romeo.confirmed
-    there.links.confirm(held.source, held.uid, link)
+    frames = [frame for frame, _ in there.held if isinstance(frame, Route) and frame.uid == copy.uid]
+    assert [(frame.key, frame.flags) for frame in frames] == [(second.stream, REPEAT)] * 2, 'as one may have it already'
+    there.release()
     site.quiet()
     assert second.bodies() == ['hi']
-    (last,) = [frame for frame in there.frames if frame.uid == held.uid and frame is not held]
-    assert isinstance(last, Route) and last.flags == REPEAT
+    assert number in romeo.confirmed
+
+
+def test_what_is_stored_waits_for_what_the_client_before_did_not_ack_and_newer_messages_wait_for_both() -> None:
+    site = Site()
+    romeo = site.c2s().client('romeo')
+    there = site.c2s('c2s-2')
+    first = there.client('juliet', 'r')
+    romeo.chat(JULIET, 'unacked')
+    site.settle()
+    first.leave(returns=True)
+    site.settle()
+    romeo.chat(JULIET, 'stored')
+    site.settle()
+    juliet = juliet_comes(site, 'sm-1', there)
+    romeo.chat(JULIET, 'new')
+    site.advance(3)
+    assert juliet.bodies() == []
+    first.give_back(0)
+    site.settle()
+    assert juliet.bodies() == ['unacked'], 'it waits for nothing'
+    first.have_returned()
+    site.advance(3)
+    assert juliet.bodies() == ['unacked', 'stored', 'new']
+    site.quiet()
+
+
+def test_nobody_waits_longer_than_so_long_for_what_does_not_come_back() -> None:
+    site = Site()
+    romeo = site.c2s().client('romeo')
+    there = site.c2s('c2s-2')
+    there.client('juliet', 'r').leave(returns=True)
+    romeo.chat(JULIET, 'stored')
+    site.settle()
+    juliet = juliet_comes(site, 'sm-1', there)
+    site.advance(10)
+    assert juliet.bodies() == []
+    site.advance(10)
+    assert juliet.bodies() == ['stored']
+    site.quiet()
+
+
+def test_a_session_that_is_replaced_is_waited_for_until_its_c2s_has_ended_it() -> None:
+    site = Site()
+    romeo = site.c2s().client('romeo')
+    there, elsewhere = site.c2s('c2s-2'), site.c2s('c2s-3')
+    first = there.client('juliet', 'r')
+    there.holding = True
+    juliet = juliet_comes(site, 'sm-1', elsewhere)
+    romeo.chat(JULIET, 'new')
+    site.advance(5)
+    assert juliet.bodies() == []
+    there.release()
+    site.advance(3)
+    assert first.closed is not None and juliet.bodies() == ['new']
+    site.quiet()
+
+
+def test_a_session_that_is_replaced_and_that_its_c2s_does_not_know_gives_nothing_back() -> None:
+    site = Site()
+    romeo = site.c2s().client('romeo')
+    there = site.c2s('c2s-2')
+    there.client('juliet', 'r').live = False
+    juliet = juliet_comes(site, 'sm-1', there)
+    romeo.chat(JULIET, 'new')
+    site.advance(1)
+    assert juliet.bodies() == ['new']
+    site.quiet()
+
+
+def test_what_comes_back_while_it_is_being_given_from_storage_stays_stored() -> None:
+    """The client that was given it did not ack it: its c2s has confirmed it, which says nothing any more."""
+    site = Site()
+    romeo = site.c2s().client('romeo')
+    romeo.chat(JULIET, 'stored')
+    site.settle()
+    there = site.c2s('c2s-2')
+    first = there.start('juliet', 'r')
+    there.holding = True
+    first.come()
+    site.settle()
+    copy, link = next((frame, link) for frame, link in there.held if frame.uid[:16] == romeo.stream)
+    assert isinstance(copy, Route)
+    first.stanzas, first.uids = [copy.payload], [copy.uid]  # type: ignore[list-item]
+    first.leave(returns=True)
+    first.give_back(0)
+    site.settle()
+    there.links.confirm(copy.source, copy.uid, link)
+    first.have_returned()
+    there.held.clear()
+    there.holding = False
+    site.advance(1)
+    juliet = juliet_comes(site, 'sm-1', there)
+    site.advance(3)
+    assert juliet.bodies() == ['stored']

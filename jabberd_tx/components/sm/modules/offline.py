@@ -85,7 +85,7 @@ class Offline(Module):
         try:
             outcome = await self.sm.storage.run(
                 offline.push, owner, message.uid, stanza.pack(), self.sm.reactor.seconds(),
-                self.values.limit, self.values.limit_bytes, self._expired(),
+                self.values.limit, self.values.limit_bytes, self._expired(), message.was_returned,
             )  # fmt: skip
         except StorageError:
             raise StanzaError('resource-constraint', 'the message can not be stored now') from None
@@ -137,14 +137,15 @@ class Offline(Module):
             await self.sm.sessions.release(owner, CLAIM, self._me)
 
     async def _claimed(self, owner: str) -> bool:
-        """Whether it is ours to give: once no other sm is at it; False when nobody is there to get it."""
+        """Whether it is ours to give: once no other sm is at it, and what clients before did not ack has come back;
+        False when nobody is there to get it."""
         sessions, gone = self.sm.sessions, ''
         attempt = 0
         while True:
             holder = await sessions.claim(owner, CLAIM, self._me, CLAIM_SECONDS, gone)
-            if holder == self._me:
+            if holder == self._me and not await sessions.returns_expected(owner):
                 return True
-            gone = holder if holder not in self._sms(owner) else ''
+            gone = holder if holder != self._me and holder not in self._sms(owner) else ''
             if not gone:
                 if _ready(await sessions.fetch(owner)) is None:
                     return False
@@ -179,7 +180,8 @@ class Offline(Module):
                 return False
             taken = await self._give(session, in_order([stored for _, stored in rows]))
             if taken:
-                await self.sm.storage.run(offline.drop, owner, taken)
+                there_at = {stored.uid: position for position, stored in rows}
+                await self.sm.storage.run(offline.drop, owner, [there_at[uid] for uid in taken])
             if len(taken) < len(rows):
                 refused.add(session.stream)
 
