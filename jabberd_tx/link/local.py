@@ -143,6 +143,8 @@ class LocalLinks:
     def unbind(self, name: str) -> None:
         """Serve it no more."""
         if self._bound.pop(name, None) is not None and self._link is not None:
+            # What is confirmed must not be repeated to the next instance.
+            self._send_confirms()
             self._switch.unbind(self, name)
 
     def pick(self, key: str, avoid: Link | None = None) -> Link | None:

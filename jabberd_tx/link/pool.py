@@ -142,6 +142,8 @@ class Pool:
         """Serve it no more."""
         if self._bound.pop(name, None) is not None:
             for link in self._open_links():
+                # What is confirmed must not be repeated to the next instance.
+                link.before_write(True)
                 link.connection.send(encode(Unbind(name)))
 
     def pick(self, key: str, avoid: Link | None = None) -> RouterLink | None:

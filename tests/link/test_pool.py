@@ -508,6 +508,17 @@ class TestPool(Site):
         self.assertEqual(c2s.bounces[0].reason, NO_LINK)
 
     @inlineCallbacks
+    def test_what_is_confirmed_is_known_before_the_name_is_seen_to_go(self):
+        """Or it would be repeated to the next instance."""
+        self.router('r1')
+        c2s, sm = yield self.pair()
+        uid = c2s.send(DOMAIN, 'juliet@example.net', CHAT)
+        yield sm.until(lambda: sm.routes)
+        sm.links.unbind(DOMAIN)
+        yield c2s.heard('down', DOMAIN, 'sm-1')
+        self.assertEqual(c2s.confirmed, [uid])
+
+    @inlineCallbacks
     def test_a_refused_name_is_logged(self):
         self.router('r1')
         events: list[dict[str, Any]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -68,7 +69,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
             started.append(terminal)
         for terminal in started:
             wait_for(terminal.command, terminal.ready)
-        running = SimpleNamespace(folder=folder, port=port, component_port=int(ports['5275']), http=http)
+        running = SimpleNamespace(folder=folder, port=port, http=http, terminals=started)
+        running.component_port = int(ports['5275'])
         rows = ''.join(f'user{n},{DOMAIN},secret\n' for n in range(USERS))
         (folder / 'users.csv').write_text(rows)
         ctl(running, 'user', 'import', 'users.csv')
@@ -99,14 +101,14 @@ def connections(site: SimpleNamespace) -> int:
 
 
 class Instance(ComponentXMPP):
-    """Answers with its number."""
+    """Answers with its number, and what it was told."""
 
     def __init__(self, site: SimpleNamespace, number: int) -> None:
         super().__init__(NAME, 'what the component knows', '127.0.0.1', site.component_port)
         self.number = number
         self.online = asyncio.Event()
         self.add_event_handler('session_start', lambda event: self.online.set())
-        self.add_event_handler('message', lambda message: message.reply(str(self.number)).send())
+        self.add_event_handler('message', lambda message: message.reply(f'{self.number} {message["body"]}').send())
 
     async def start(self) -> Instance:
         self.connect()
@@ -114,23 +116,36 @@ class Instance(ComponentXMPP):
         return self
 
 
-async def answers(client: Client, count: int) -> set[str]:
-    return {(await client.until('message'))['body'] for _ in range(count)}
+async def answers(client: Client, count: int) -> list[list[str]]:
+    """The next ones: number of the instance, and what it was told."""
+    return [(await client.until('message'))['body'].split(' ', 1) for _ in range(count)]
+
+
+async def start(site: SimpleNamespace) -> tuple[list[Client], list[Instance]]:
+    """All users, and the four instances."""
+    instances = [await Instance(site, n).start() for n in range(4)]
+    clients = [Client(site, f'user{n}', site.port, password='secret') for n in range(USERS)]
+    await asyncio.gather(*(client.login() for client in clients))
+    return clients, instances
+
+
+async def leave(clients: list[Client], instances: list[Instance]) -> None:
+    for client in clients:
+        client.plugin['xep_0198'].send_ack()
+    await asyncio.gather(*(one.disconnect() for one in [*clients, *instances]))
 
 
 def test_each_user_has_an_instance_and_keeps_it(site: SimpleNamespace) -> None:
     """While one is away its users' messages wait, and nobody else's; it comes back to its slot, and gets them."""
 
     async def talk() -> None:
-        instances = [await Instance(site, n).start() for n in range(4)]
-        clients = [Client(site, f'user{n}', site.port, password='secret') for n in range(USERS)]
-        await asyncio.gather(*(client.login() for client in clients))
+        clients, instances = await start(site)
         for client in clients:
             for nick in ('a', 'b', 'c'):
                 client.send_message(f'{nick}@{NAME}', 'who are you?', mtype='chat')
         owners = []
         for client in clients:
-            found = await answers(client, 3)
+            found = {number for number, _ in await answers(client, 3)}
             assert len(found) == 1, 'all that a user sends goes to one instance'
             owners.append(int(found.pop()))
         assert len(set(owners)) > 1
@@ -142,13 +157,39 @@ def test_each_user_has_an_instance_and_keeps_it(site: SimpleNamespace) -> None:
             client.send_message(f'd@{NAME}', 'and now?', mtype='chat')
         for client, owner in zip(clients, owners, strict=True):
             if owner != lost:
-                assert await answers(client, 1) == {str(owner)}
+                assert await answers(client, 1) == [[str(owner), 'and now?']]
         assert not [note for note in clients[0].notes if note[0] in ('message', 'message_error')]
-        await Instance(site, lost).start()
+        instances[lost] = await Instance(site, lost).start()
         for client, owner in zip(clients, owners, strict=True):
             if owner == lost:
-                assert await answers(client, 1) == {str(owner)}
+                assert await answers(client, 1) == [[str(owner), 'and now?']]
         assert await asyncio.to_thread(served, site) == ['0', '1', '2', '3']
-        await asyncio.gather(*(client.leave() for client in clients))
+        await leave(clients, instances)
+
+    asyncio.run(talk())
+
+
+def test_a_router_is_killed_while_they_talk(site: SimpleNamespace) -> None:
+    """Each message is answered once, in order, by the same instance."""
+
+    async def talk() -> None:
+        clients, instances = await start(site)
+        router = site.terminals[0]
+        for n in range(30):
+            for client in clients:
+                client.send_message(f'a@{NAME}', f'message {n}', mtype='chat')
+            if n == 10:
+                router.popen.send_signal(signal.SIGKILL)
+            await asyncio.sleep(0.01)
+        for client in clients:
+            found = await answers(client, 30)
+            assert [text for _, text in found] == [f'message {n}' for n in range(30)]
+            assert len({number for number, _ in found}) == 1
+        await asyncio.gather(*(client.plugin['xep_0199'].ping(DOMAIN) for client in clients))
+        assert not [note for client in clients for note in client.notes if note[0] in ('message', 'message_error')]
+        await leave(clients, instances)
+        await asyncio.to_thread(router.popen.wait)
+        router.start()
+        await asyncio.to_thread(wait_for, 'the router is back', router.ready)
 
     asyncio.run(talk())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
+from jabberd_tx.base.replay import ReplayWindow
 from jabberd_tx.link.frames import BUSY, NO_LINK, REPEAT, Bounce, Confirm, Fanout, Route, Working
 from jabberd_tx.link.kept_frames import KeptFrames
 from jabberd_tx.xmpp.errors import CONDITIONS, error_reply, may_reply
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from jabberd_tx.components.gateway.stream import ComponentStream
     from jabberd_tx.link.interfaces import Link
 
+# Streams of senders whose last stanzas are remembered.
+MOST_STREAMS = 16384
 STANZAS = frozenset(('message', 'presence', 'iq'))
 # What a component is told of a stanza that nobody took, by the reason of the last bounce; what a router's rules do not
 # let pass has a condition for its reason.
@@ -38,6 +41,7 @@ class Seat:
 
     external  the configuration of whom it is for
     stream    of the component that has it; None: nobody has
+    passed_on  what was written to the one that has it, or had it
     """
 
     log = Logger()
@@ -47,6 +51,7 @@ class Seat:
         self.label = f'{self.name}-{slot}'
         self.links: Any = gateway.make_links(self.label)
         self.stream: ComponentStream | None = None
+        self.passed_on = ReplayWindow(MOST_STREAMS)
         self._naming: Naming | None = None  # who waits for a link
         options = gateway.options
         self._most, self._most_bytes = options.window_stanzas, options.window_bytes

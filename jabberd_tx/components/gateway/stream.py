@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from jabberd_tx.base.replay import ReplayWindow
 from jabberd_tx.link.frames import NO_LINK, Route
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.errors import error_reply, may_reply, stream_error
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from jabberd_tx.components.gateway.connection import ComponentConnection
     from jabberd_tx.components.gateway.seat import Seat
     from jabberd_tx.link.interfaces import Link
-
-# Streams of senders whose last stanzas are remembered.
-MOST_STREAMS = 32768
 
 
 class _Waiting:
@@ -59,7 +55,7 @@ class ComponentStream:
         self.leaving = False
         self._lang = lang
         self._held = False  # the connection was told to hold
-        self._passed_on = ReplayWindow(MOST_STREAMS)
+        self._passed_on = seat.passed_on
         self._waiting: OrderedDict[object, _Waiting] = OrderedDict()  # by uid; what is our own by itself
         self._size = 0
 

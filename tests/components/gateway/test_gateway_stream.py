@@ -318,3 +318,17 @@ def test_status_names_who_is_there():
     assert status['components'][NAME]['0'] == {
         'peer': '127.0.0.1', 'node': f'gateway-{NAME}-0', 'unconfirmed': 0, 'waiting': 0,
     }  # fmt: skip
+
+
+def test_what_was_written_is_not_written_to_the_next_one_in_its_slot(world):
+    """A repeat of it may come when the component has left and come back."""
+    peer = world.component()
+    uid = world.sm.send(NAME, None, TO_NICK)
+    world.settle()
+    assert len(peer.stanzas) == 1
+    peer.transport.loseConnection()
+    world.settle()
+    again = world.component()
+    world.sm.links.pick('').route(Route(NAME, None, 'sm-1', 0, uid, 4, REPEAT, TO_NICK))
+    world.settle()
+    assert again.stanzas == [] and world.sm.confirmed == [uid, uid]
