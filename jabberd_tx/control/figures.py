@@ -10,6 +10,7 @@ COUNTS = {
     'stanzas to clients': 'jabberd_c2s_stanzas_sent',
     'stanzas from components': 'jabberd_gateway_stanzas_received',
     'stanzas to components': 'jabberd_gateway_stanzas_sent',
+    'stanzas to plugins': 'jabberd_component_stanzas',
     'stanzas': 'jabberd_sm_stanzas',
     'frames': 'jabberd_router_frames',
 }
@@ -18,6 +19,8 @@ QUEUES = {
     'bytes for clients': 'jabberd_c2s_waiting_bytes',
     'unconfirmed from components': 'jabberd_gateway_unconfirmed',
     'bytes for components': 'jabberd_gateway_waiting_bytes',
+    'taken by plugins': 'jabberd_component_taken',
+    'unconfirmed from plugins': 'jabberd_component_sent',
     'pending': 'jabberd_sm_pending',
     'frames on local links': 'jabberd_link_waiting_frames',
     'bytes on links': 'jabberd_link_waiting_bytes',

@@ -36,6 +36,7 @@ Component "rooms.{domain}" "muc"
     restrict_room_creation = false
     muc_room_locking = false
 """
+COMPONENT = 'Component "{name}"\n    component_secret = "{secret}"\n'
 
 
 class Prosody(NamedTuple):
@@ -55,7 +56,7 @@ def prosody(folder: Path, users: Sequence[str], components: Mapping[str, str]) -
         (accounts / f'{user}.dat').write_text('return { ["password"] = "secret"; };\n')
     text = CONFIG.format(folder=folder, domain=DOMAIN, **server._asdict())
     for name, secret in components.items():
-        text += f'\nComponent "{name}"\n    component_secret = "{secret}"\n'
+        text += '\n' + COMPONENT.format(name=name, secret=secret)
     (folder / 'prosody.cfg.lua').write_text(text)
     with (folder / 'stdout.log').open('wb') as log:
         popen = subprocess.Popen(

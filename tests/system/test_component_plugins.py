@@ -14,18 +14,19 @@ import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from textwrap import indent
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, tostring
 
 import pytest
 from processes import DOMAIN, Process, Site, free_port, wait_for
-from prosody import Prosody, prosody
+from prosody import COMPONENT, Prosody, prosody
 from slixmpp.exceptions import IqError
 from slixmpp_client import Client
 
 from jabberd_tx.testing.blocking_client import BlockingClient
-from tests.component_tutorial import configurations, import_path, make_packages
+from tests.component_tutorial import PAGE, configurations, import_path, make_packages
 
 HERE = Path(__file__).parent
 SITE, REMOTE = configurations()
@@ -84,6 +85,8 @@ def running(
     with ExitStack() as stack:
         if request.param == 'XEP-0114 to Prosody':
             names = {f'{name}.{DOMAIN}': SECRET for name in NAMES}
+            shown = indent(COMPONENT.format(name=f'shout.{DOMAIN}', secret=SECRET), '    ')
+            assert shown in PAGE.read_text()
             server = stack.enter_context(prosody(folder, ['juliet'], names))
             yield remote(tmp_path_factory, stack, server.component_port, None, server)
             return

@@ -37,6 +37,12 @@ class HostedPlugins:
         self.by_name: dict[str, Hosted] = {}
         self._installed, self._reactor = installed, reactor
         self._failed: set[str] = set()
+        self._metrics: Metrics | None = metrics  # until something is counted
+
+    def _count(self) -> None:
+        metrics, self._metrics = self._metrics, None
+        if metrics is None:
+            return
         for name, help, number in (
             ('jabberd_component_stanzas', 'Stanzas that a component has taken.', lambda one: one.stanzas),
             ('jabberd_component_faults', 'Stanzas at which a component has failed.', lambda one: one.faults),
@@ -66,6 +72,7 @@ class HostedPlugins:
             return None
         links.start()
         component.start(**plugin.bind_options)
+        self._count()
         hosted = self.by_name[kind.name] = Hosted(plugin, component, links)
         return hosted
 
