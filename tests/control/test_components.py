@@ -6,17 +6,20 @@ import json
 from typing import Any
 
 import sqlalchemy as sa
+from click.testing import CliRunner
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from jabberd_tx.base.options import Option
+from jabberd_tx.base.options import Option, Section
+from jabberd_tx.components.plugins.finding import DuplicatePlugin
 from jabberd_tx.components.plugins.plugin import ComponentPlugin
 from jabberd_tx.control.admin import AdminSocket
 from jabberd_tx.control.admin_wire import AdminError
 from jabberd_tx.control.component_operations import components_operation
 from jabberd_tx.control.component_reference import one_component
+from jabberd_tx.control.ctl.main import command
 from jabberd_tx.control.options import socket_path
 from jabberd_tx.storage.module_tables import ModuleTables
 from jabberd_tx.storage.schema import OWNER_BYTES, JidText
@@ -117,3 +120,11 @@ def test_the_reference_tells_what_is_declared() -> None:
         '- Tables: `dice`', '| `most` | `100` |', '| `enabled` | `false` |', '| `connect` |',
     ):  # fmt: skip
         assert part in page, part
+
+
+def test_two_plugins_of_one_name_are_told_in_one_line() -> None:
+    def sections() -> list[Section]:
+        raise DuplicatePlugin('a and b both declare a component dice')
+
+    said = CliRunner().invoke(command(sections, lambda: None), ['components'])
+    assert (said.exit_code, said.output) == (1, 'Error: a and b both declare a component dice\n')

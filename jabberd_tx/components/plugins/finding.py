@@ -7,12 +7,12 @@ from typing import Any
 
 from twisted.plugin import getPlugins
 
-from jabberd_tx.base.options import Section
+from jabberd_tx.base.options import ConfigError, Section
 from jabberd_tx.components.plugins.plugin import ComponentPlugin, IComponentPlugin
 from jabberd_tx.storage.module_tables import ModuleTables
 
 
-class DuplicatePlugin(ValueError):
+class DuplicatePlugin(ConfigError):
     """Two component plugins have one name."""
 
 

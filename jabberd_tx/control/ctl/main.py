@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from jabberd_tx import __version__
-from jabberd_tx.base.options import Section
+from jabberd_tx.base.options import ConfigError, Section
 from jabberd_tx.control.ctl.check import check
 from jabberd_tx.control.ctl.components import components
 from jabberd_tx.control.ctl.db import db
@@ -36,7 +36,11 @@ def command(sections: Callable[[], Sequence[Section]], find_config: Callable[[],
     @click.pass_context
     def jabberd_ctl(context: click.Context, config: str | None, overrides: tuple[str, ...]) -> None:
         """Run a jabberd-tx server: accounts, checks, status, record, reload, restart, modules."""
-        context.obj = Site(config or find_config(), overrides, sections())
+        try:
+            known = sections()
+        except ConfigError as error:
+            raise click.ClickException(str(error)) from None
+        context.obj = Site(config or find_config(), overrides, known)
 
     for one in (user, invite, check, status, trace, record, reload, restart, modules, components, reference, db):
         jabberd_ctl.add_command(one)
