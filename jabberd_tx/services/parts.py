@@ -190,12 +190,10 @@ async def start_c2s(process: Server, links: Any, storage: Storage) -> C2S:
     return c2s
 
 
-def start_gateway(process: Server, make_links: Callable[[str], Any]) -> Gateway | None:
-    """External components (XEP-0114), if there are any; `make_links`: of a component of that name (name_of)."""
+def start_gateway(process: Server, make_links: Callable[[str], Any]) -> Gateway:
+    """External components (XEP-0114), as many as there are; `make_links`: of a component of that name (name_of)."""
     tables = process.section(gateway_options.EXTERNAL)
     options = process.section(gateway_options.OPTIONS)
-    if not tables:
-        return None
     contexts = _contexts(process) if options.tls_port else None
     if options.tls_port and contexts is None:
         raise ConfigError('gateway.tls_port: there is no [[certificate]]')

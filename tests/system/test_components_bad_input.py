@@ -199,3 +199,27 @@ def test_who_asks_and_does_not_read(site: ComponentSite, bystanders: Bystanders)
 
     asyncio.run(talk())
     bystanders.go_on()
+
+
+def test_tables_come_and_change_while_it_runs(site: ComponentSite, others: None) -> None:
+    """`jabberd-ctl reload`: a new component may connect; one whose secret has changed is closed, with `reset`."""
+    file, new = site.folder / 'jabberd.toml', f'new.{DOMAIN}'
+    before = file.read_text()
+
+    def reload(text: str) -> None:
+        file.write_text(text)
+        done = site.ctl('reload')
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    async def talk() -> None:
+        assert await (await Raw().connect(site, header(new))).error() == 'host-unknown'
+        added = before + f'\n[[external_component]]\nname = "{new}"\nsecret = "{SECRET}"\n'
+        await asyncio.to_thread(reload, added)
+        came = await Raw().login(site, new)
+        await asyncio.to_thread(reload, before + f'\n[[external_component]]\nname = "{new}"\nsecret = "another"\n')
+        assert await came.error() == 'reset'
+        wrong = await Raw().connect(site, header(new), '<handshake>' + digest('', SECRET) + '</handshake>')
+        assert await wrong.error() == 'not-authorized'
+        await asyncio.to_thread(reload, before)
+
+    asyncio.run(talk())

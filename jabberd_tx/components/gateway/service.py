@@ -105,16 +105,21 @@ class Gateway:
 
     def start(self) -> None:
         """Listen, and connect.  CannotListenError, ConfigError."""
+        self._begin()
+        self._timer.start(1.0, now=False)
+
+    def _begin(self) -> None:
+        """What the tables ask for and is not there yet."""
         options = self.options
-        if any(not external.connect for external in self.externals):
+        if not self.ports and any(not external.connect for external in self.externals):
             if options.port:
                 self.listen(options.port, options.interface)
             if options.tls_port and self.tls is not None:
                 self.listen(options.tls_port, options.tls_interface, direct_tls=True)
         for external in self.externals:
+            # What is wrong with links shows now, not when a component comes.
             self._seat(external, external.first)
         self._connect()
-        self._timer.start(1.0, now=False)
 
     def listen(self, port: int, interface: str, direct_tls: bool = False) -> IListeningPort:
         """Listen on one more port (0: any free one)."""
@@ -134,7 +139,7 @@ class Gateway:
 
     def tables_changed(self) -> None:
         """[[external_component]] has changed: streams of what is not there any more, or not so, are ended, and
-        may be begun anew.  ConfigError: nothing has changed."""
+        may be begun anew.  ConfigError: nothing has changed.  CannotListenError."""
         externals = read_externals(self._tables, self.domains, self._fixed_slots, self.options.process)
         self.externals = externals
         for connector in self._connectors:
@@ -146,7 +151,7 @@ class Gateway:
                 conn.close(stream_error('reset', 'the configuration has changed'))
             elif not isinstance(stream, ComponentStream):
                 conn.close(stream_error('reset', 'the configuration has changed'))
-        self._connect()
+        self._begin()
 
     async def stop(self) -> None:
         """Take nothing more, and leave when what was taken is confirmed; the waits have bounds."""

@@ -214,3 +214,16 @@ def test_the_slots_of_a_route_are_said_by_number():
     assert (second.first, second.most) == (2, 2)
     with pytest.raises(ConfigError, match='expected 6 or more'):
         read_externals([table(connections=2, first_slot=4)], [], {NAME: 4})
+
+
+def test_the_first_table_may_come_later():
+    """Until then there is nothing to listen for."""
+    world = World(table(), port=0)
+    world.tables.clear()
+    world.gateway.tables_changed()
+    assert world.connect(header()).error == 'host-unknown'
+    world.tables.append(table(name='late.example.net'))
+    world.gateway.tables_changed()
+    world.settle()
+    world.component('late.example.net')
+    assert world.nodes('late.example.net') == ['gateway-late.example.net-0']
