@@ -87,6 +87,15 @@ def test_it_is_found_with_its_reference(packages: Path) -> None:
 
 
 @pytest.mark.system
+def test_its_tables_are_made_with_the_servers(packages: Path) -> None:
+    """By `jabberd-ctl db upgrade`, while it is on."""
+    ctl = ('-c', 'from jabberd_tx.services.ctl import main; main()', '-s', 'server.data=data')
+    done = run(packages, *ctl, '-s', 'component.dice.enabled=true', 'db', 'upgrade', '--dry-run')
+    assert 'would be done: dice 1, Best rolls\n' in done.stdout, done.stderr
+    assert 'dice' not in run(packages, *ctl, 'db', 'upgrade', '--dry-run').stdout
+
+
+@pytest.mark.system
 def test_its_wheel_has_the_code_and_the_plugin_file(tmp_path: Path) -> None:
     """And no twisted/plugins/__init__.py, which would hide everybody else's."""
     packages = make_packages(tmp_path / 'source')

@@ -244,3 +244,18 @@ def test_wokkels_pubsub_service_serves_slixmpp(running: Running) -> None:
         await juliet.leave()
 
     asyncio.run(talk())
+
+
+@pytest.mark.parametrize('running', ['jabberd'], indirect=True)
+def test_an_option_is_applied_to_the_running_component(running: Running) -> None:
+    """One with `reload`, there and back."""
+    assert running.site is not None
+    file = running.site.folder / 'jabberd.toml'
+    juliet = running.login()
+    for most, kind in ((1, 'error'), (3, 'chat')):
+        text = file.read_text()
+        file.write_text(text.replace('most = 3' if most == 1 else 'most = 1', f'most = {most}'))
+        assert f'applied: component.dice.most: {4 - most} -> {most}' in running.site.ctl('reload').stdout
+        say(juliet, 'dice', '2d1')
+        assert juliet.expect(MESSAGE).get('type') == kind
+    juliet.leave()

@@ -1,7 +1,7 @@
 """Links of a component that a server elsewhere takes in by XEP-0114: one stream, made again when it is lost.
 
 The component does not know the difference, but there is one: XEP-0114 has no confirmation.  A stanza counts as
-confirmed once the connection has taken it; what was on its way when the connection broke may be lost.
+confirmed once the connection has taken it; what was on its way when the connection broke may be lost, or come twice.
 """
 
 from __future__ import annotations
