@@ -69,6 +69,10 @@ class Binding:
         if answer is not None:
             answer.errback(NoSession(condition, text))
 
+    def over(self) -> None:
+        """A session has taken over.  What is left of the login goes at once, and does not wait to be found garbage."""
+        del self._login
+
     def lost(self) -> None:
         """The stream is over."""
         session = self._session

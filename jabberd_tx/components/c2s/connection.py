@@ -234,8 +234,10 @@ class ClientConnection:
         self._go_on()
 
     def took(self, limit: str, amount: int) -> None:
-        """The client has used so much of what has a rate: see Rates."""
+        """The client has used so much of what may have a rate: see Rates."""
         if self._rates is None:
+            if not getattr(self.c2s.options, f'rate_{limit}'):
+                return
             self._rates = Rates(self)
         self._rates.took(limit, amount)
 

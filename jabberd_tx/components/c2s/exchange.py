@@ -35,7 +35,7 @@ class Exchange:
         self._task: Deferred[Any] | None = None
         self._answer: Deferred[Any] | None = None  # where what the client says next goes
         self._expected = ''  # which element that is
-        self._read: Callable[[Nonza], Any] = self._decoded  # and what it says
+        self._read: Callable[[Nonza], Any] | None = None  # and what it says
 
     def begin(self) -> None:
         """Read the request, and go on from there."""
@@ -90,7 +90,7 @@ class Exchange:
         answered = False
         if event.ns == self.ns and event.name == 'abort':
             answered = self._answer_with(_aborted, event)
-        elif event.ns == self.ns and event.name == self._expected:
+        elif event.ns == self.ns and event.name == self._expected and self._read is not None:
             answered = self._answer_with(self._read, event)
         if not answered:
             self._login.fail('not-authorized', 'not expected here')
@@ -102,7 +102,7 @@ class Exchange:
         self._login.take(event)
 
     def _answer_with(self, read: Callable[[Nonza], Any], event: Nonza) -> bool:
-        answer, self._answer = self._answer, None
+        answer, self._answer, self._read = self._answer, None, None
         if answer is None:
             return False
         self._conn.hold()

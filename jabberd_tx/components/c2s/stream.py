@@ -284,6 +284,7 @@ class Login:
         """A session takes over."""
         self._exchange = self._task = None
         self._state = OVER
+        self.binding.over()
         self._conn.parser.limits = self.c2s.limits
         self.c2s.logins.discard(self)
         self.c2s.measures.logged_in(self.c2s.reactor.seconds() - self._since)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import gc
 
 import pytest
 
+from jabberd_tx.components.c2s.binding import Binding
+from jabberd_tx.components.c2s.exchange import Exchange
+from jabberd_tx.components.c2s.stream import Login
 from jabberd_tx.link.frames import CLIENT, uid_number
 from jabberd_tx.testing.client import Refused, XmppClient
 from jabberd_tx.xmpp import ns
@@ -50,6 +54,20 @@ def test_binding_asks_the_sm_that_serves_the_domain_for_a_session() -> None:
     assert (frame.dest, frame.key, frame.source, frame.flags & CLIENT) == (DOMAIN, 'romeo@example.net', 'c2s-1', CLIENT)
     assert uid_number(frame.uid) == 0 and len(frame.uid) == 24
     assert site.c2s.streams == 1 and not site.c2s.logins
+
+
+def test_nothing_of_a_login_waits_for_the_garbage_collector() -> None:
+    """A server with many logins would hold what thousands of them have left."""
+    site = Site()
+    gc.collect()
+    gc.disable()
+    try:
+        client = authenticated(site)
+        site.run(client.bind('balcony'))
+        left = [found for found in gc.get_objects() if isinstance(found, Login | Binding | Exchange)]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 def test_without_a_wish_the_resource_is_one_that_nobody_can_guess() -> None:
