@@ -64,8 +64,7 @@ def secrets_of(config: Config) -> list[str]:
 
 def _shared(config: Config) -> dict[str, list[str]]:
     """What all processes of a kind are told."""
-    processes = config.section(OPTIONS)
-    routers = [] if not processes.routers else [f'link.routers={toml(_routers(config))}']
+    processes, routers = config.section(OPTIONS), _routers(config)
     return {
         'c2s': [*routers, *(['c2s.reuse_port=true'] if processes.c2s > 1 else [])],
         'component': [*routers, *(['gateway.reuse_port=true'] if processes.components > 1 else [])],
@@ -75,11 +74,11 @@ def _shared(config: Config) -> dict[str, list[str]]:
 
 
 def _routers(config: Config) -> list[str]:
-    """What the configuration says; where it says nothing, the routers of this machine."""
-    said: list[str] = config.section(link.OPTIONS).routers
-    if said != link.OPTIONS.defaults().routers:
-        return said
-    return [str(_listen(config, number)) for number in range(1, config.section(OPTIONS).routers + 1)]
+    """Where the routers of this machine are, unless the configuration itself says where routers are."""
+    number = config.section(OPTIONS).routers
+    if not number or config.section(link.OPTIONS).routers != link.OPTIONS.defaults().routers:
+        return []
+    return [f'link.routers={toml([str(_listen(config, one)) for one in range(1, number + 1)])}']
 
 
 def _listen(config: Config, number: int) -> Address:

@@ -61,6 +61,10 @@ def test_routers_elsewhere_are_left_as_the_configuration_has_them(tmp_path):
     far = 'link.routers=["10.0.0.1:5347", "10.0.0.2:5347"]'
     [clients] = plan(config(tmp_path, far, 'processes.routers=0', 'processes.sm=0', 'processes.c2s=1'))
     assert options_of(clients)._values['link'].routers == ['10.0.0.1:5347', '10.0.0.2:5347']
+    # Not on the command line of a process by itself: a reload can change it.
+    file = tmp_path / 'site.toml'
+    file.write_text(file.read_text() + "[link]\nrouters = ['10.0.0.1:5347', '10.0.0.2:5347']\n")
+    assert not any('link.routers' in word for one in plan(load(file, all_sections())) for word in one.command)
 
 
 @pytest.mark.parametrize(

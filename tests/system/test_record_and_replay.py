@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +15,16 @@ from slixmpp_client import Client
 
 from jabberd_tx.control.admin_client import AdminLink
 
+PAGE = (Path(__file__).parents[2] / 'docs' / 'operating.md').read_text()
 LOAD = [sys.executable, '-c', 'from jabberd_tx.load.main import main; main()']
 WORDS = 'wherefore art thou'
+
+
+def line(command: str, file: str) -> list[str]:
+    """The arguments of a command of the page, with another file and domain."""
+    [found] = re.findall(rf'(?m)^    {command} ([^>\n]*)', PAGE)
+    words = found.replace('evening.jsonl', file).replace('test.example.net', DOMAIN).split()
+    return [*command.split()[1:], *words]
 
 
 def load(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,7 +48,7 @@ async def converse(site: Site) -> int:
 def recorded(site: Site, name: str, *options: str) -> tuple[list[dict[str, object]], int]:
     """A conversation, as `jabberd-ctl record` writes it; and how many messages there were."""
     file = site.folder / name
-    command = [*CTL, '-c', 'jabberd.toml', 'record', name, *options]
+    command = [*CTL, '-c', 'jabberd.toml', *line('jabberd-ctl record', name), *options]
     recorder = subprocess.Popen(command, cwd=site.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for('it records', lambda: file.exists() and file.stat().st_mode & 0o777 == 0o600 and _records(site))
     count = asyncio.run(converse(site))
@@ -73,13 +82,13 @@ def test_what_was_recorded_is_played(site: Site, tmp_path: Path) -> None:
     assert not any(word in text for word in ('juliet', 'romeo', DOMAIN, WORDS, 'east'))
     with Site.start(tmp_path, SHAPES[0]) as fresh:
         file = str(site.folder / 'shapes.jsonl')
-        made = load(fresh, 'accounts', file, '--domain', DOMAIN)
+        made = load(fresh, *line('jabberd-load accounts', file))
         assert made.stdout == f'replay1,{DOMAIN},secret\nreplay2,{DOMAIN},secret\n', made.stderr
         assert fresh.ctl('user', 'import', '-', stdin=made.stdout).returncode == 0
-        where = ('--domain', DOMAIN, '--port', str(fresh.ports[0]))
-        refused = load(fresh, 'replay', file, *where)
+        replay = [*line('jabberd-load replay', file), '--port', str(fresh.ports[0])]
+        refused = load(fresh, *replay)
         assert refused.returncode == 1 and 'logins failed' in refused.stdout, refused.stderr
-        done = load(fresh, 'replay', file, *where, '--ca', 'data/cert.pem', '--scale', '10', '--quiet', '0.5', '--json')
+        done = load(fresh, *replay, '--ca', 'data/cert.pem', '--quiet', '0.5', '--json')
         assert done.returncode == 0, done.stdout + done.stderr
         told = json.loads(done.stdout)
     assert told['sessions'] == 2 and told['failed'] == told['ended'] == {}

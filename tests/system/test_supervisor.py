@@ -19,19 +19,22 @@ from jabberd_tx.control.admin_client import AdminLink
 
 NAMES = ['c2s-1', 'c2s-2', 'component-1', 'sm-1', 'router-1', 'router-2']
 LINKED = ['c2s-1', 'c2s-2', 'sm-1']
+PAGE = (Path(__file__).parents[2] / 'docs' / 'operating.md').read_text()
+LISTING = PAGE.partition('```toml')[2].partition('```')[0]
 SETTINGS = """
 [router]
 listen = "127.0.0.1:{router}"
 
-[processes]
-routers = 2
-sm = 1
-c2s = 2
-components = 1
+[processes]{listing}
 heartbeat = 0.3
 heartbeat_timeout = 1.5
 restart_initial = 0.1
 """
+
+
+def settings() -> str:
+    """The processes of the page, with less patience."""
+    return SETTINGS.format(router=free_port(), listing=LISTING.partition('[processes]')[2])
 
 
 class Supervised(Site):
@@ -71,7 +74,7 @@ class Supervised(Site):
 def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
     """A supervisor with six processes, and two accounts.  It has no secret in its configuration."""
     folder = tmp_path_factory.mktemp('supervised')
-    site = Supervised(folder, 'one process', SETTINGS.format(router=free_port()))
+    site = Supervised(folder, 'one process', settings())
     file = folder / 'jabberd.toml'
     # The ports after each other are whoever's: the kernel hands out others for a while.
     file.write_text(re.sub(r'(?m)^(secret|routers = \[).*$', '', file.read_text()))
@@ -117,13 +120,14 @@ def test_what_is_killed_or_hangs_is_started_again(supervised: Supervised) -> Non
 
 
 def test_processes_are_restarted_in_turn(supervised: Supervised) -> None:
-    """jabberd-ctl restart: those named, and not before the last is ready."""
+    """As the page says: those named, and not before the last is ready."""
     before = {name: one['pid'] for name, one in supervised.told().items()}
-    done = supervised.ctl('restart', 'router-1', 'c2s-2')
+    [line] = re.findall(r'(?m)^    jabberd-ctl (restart c2s.*?) *#', PAGE)
+    done = supervised.ctl(*line.split())
     assert done.returncode == 0, done.stderr
     after = {name: one['pid'] for name, one in supervised.told().items()}
-    assert done.stdout == ''.join(f'{name} runs again, process {after[name]}\n' for name in ('router-1', 'c2s-2'))
-    assert {name for name in NAMES if before[name] != after[name]} == {'router-1', 'c2s-2'}
+    assert done.stdout == ''.join(f'{name} runs again, process {after[name]}\n' for name in ('c2s-1', 'c2s-2'))
+    assert {name for name in NAMES if before[name] != after[name]} == {'c2s-1', 'c2s-2'}
     unknown = supervised.ctl('restart', 'nobody')
     assert (unknown.returncode, unknown.stderr.startswith('Error: nobody: no such process; there are:')) == (1, True)
 
@@ -185,9 +189,11 @@ def test_nothing_outlives_the_supervisor(supervised: Supervised) -> None:
 
 def test_names_before_lines_when_there_is_no_log_folder(tmp_path: Path) -> None:
     """All that they say goes to standard output; a configuration that they refuse is told there."""
-    site = Supervised(tmp_path, 'one process', SETTINGS.format(router=free_port()))
+    site = Supervised(tmp_path, 'one process', settings())
     (tmp_path / 'data' / 'key.pem').write_text('no key')
-    arguments = ['--set', 'processes.log_folder=', '--set', 'http.enabled=false', '--set', 'c2s.port=0']
+    few = ['processes.routers=1', 'processes.sm=0', 'processes.c2s=1', 'processes.components=0']
+    changes = [*few, 'processes.log_folder=', 'http.enabled=false', 'c2s.port=0']
+    arguments = [part for text in changes for part in ('--set', text)]
     with site:
         process = site.run('jabberd', 'jabberd', *arguments)
         wait_for('they speak', lambda: 'router-1: ' in process.text() and 'c2s-1 cannot start' in process.text())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
+from threading import Event
 from typing import IO, Any
 
 import click
@@ -42,12 +45,23 @@ def record(site: Site, file: str, seconds: float, most: int, bodies: bool, real_
             recorder = Recorder(out, most, None if real_jids else Pseudonyms())
             recorder.begin(bodies)
             sources = [Source(router, bodies) for router in routers]
-            try:
-                recorder.run(sources, seconds)
-            except KeyboardInterrupt:
-                click.echo()
-            recorder.finish(sources)
+            with interrupts() as interrupted:
+                recorder.run(sources, seconds, interrupted)
+                recorder.finish(sources)
     click.echo(f'{recorder.count} stanzas in {recorder.seconds:.1f} s' + recorder.losses())
+
+
+@contextmanager
+def interrupts() -> Iterator[Event]:
+    """Set by Ctrl-C and SIGTERM, which do nothing else meanwhile: after half a reply, the rest would be nonsense."""
+    found = Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, frame: found.set()) for number in numbers]
+    try:
+        yield found
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 class Source:
@@ -86,11 +100,13 @@ class Recorder:
         started = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(self._started))
         self._write(header(started, self._pseudonyms is not None, bodies))
 
-    def run(self, sources: list[Source], seconds: float) -> None:
-        """Until the time is over, there is enough, or no router is left."""
+    def run(self, sources: list[Source], seconds: float, interrupted: Event) -> None:
+        """Until the time is over, there is enough, no router is left, or it is interrupted."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until and self.count < self._most and not all(source.lost for source in sources):
-            time.sleep(min(PAUSE, max(0.0, until - time.monotonic())))
+        while self.count < self._most and not all(source.lost for source in sources):
+            left = until - time.monotonic()
+            if left <= 0 or interrupted.wait(min(PAUSE, left)):
+                break
             self._take(sources, False)
 
     def finish(self, sources: list[Source]) -> None:
