@@ -30,11 +30,11 @@ MOST_NAME_BYTES = 1023
 class Attached:
     """A node that is attached, and the credit that it has granted."""
 
-    __slots__ = ('credit', 'draining', 'local', 'logs', 'names', 'port', 'send')
+    __slots__ = ('credit', 'draining', 'local', 'logs', 'names', 'port', 'refusals', 'send')
 
     def __init__(self, port: Port) -> None:
         self.port, self.send, self.local = port, port.send, port.local
-        self.credit = 0
+        self.credit = self.refusals = 0
         self.names: set[str] = set()
         self.logs: set[str] = set()  # those of them for which it gets copies
         self.draining = False
@@ -138,7 +138,7 @@ class Register:
             return TOO_MANY
         outcome = self._admit(place, name, options)
         if outcome != OK:
-            self.log.warn('{node} may not serve {name}: {why}', node=port.node, name=name, why=outcome)
+            self._refused(place, 'serve', name, outcome)
         return outcome
 
     def _admit(self, place: Attached, name: str, options: dict[str, object]) -> str:
@@ -200,7 +200,7 @@ class Register:
         domain = name.partition('/')[0].rpartition('@')[2]
         own = domain in place.names or name == port.node
         if not (own or port.local or self.access.may_redirect(port.node)):
-            self.log.warn('{node} may not redirect {name}', node=port.node, name=name)
+            self._refused(place, 'redirect', name, NOT_ALLOWED)
             return
         if seconds and node not in self._nodes:
             return  # it would lead nowhere
@@ -231,6 +231,15 @@ class Register:
         return self._names.items()
 
     # ---- inside
+
+    def _refused(self, place: Attached, what: str, name: str, why: str) -> None:
+        """Log it: of one node the 1st, 2nd, 4th, … time."""
+        place.refusals += 1
+        if place.refusals & (place.refusals - 1) == 0:
+            self.log.warn(
+                '{node} may not {what} {name}: {why} ({count} refused so far)',
+                node=place.port.node, what=what, name=name, why=why, count=place.refusals,
+            )  # fmt: skip
 
     def _place_of(self, port: Port) -> Attached | None:
         """The port's place, unless another port has taken it."""
