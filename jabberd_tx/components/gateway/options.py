@@ -5,18 +5,28 @@ from __future__ import annotations
 from jabberd_tx.base.addresses import is_loopback
 from jabberd_tx.base.option import ValuesOf
 from jabberd_tx.base.options import Option, Section
+from jabberd_tx.link import options as link
+from jabberd_tx.xmpp.events import Limits
 
 _MIB = 1 << 20
+# What is in a frame beside its stanza: addresses, and what is added on the way.
+_AROUND = 65536
 
 
 def _rule(values_of: ValuesOf) -> None:
-    """Secrets' hashes and stanzas do not leave the machine in the clear, unless somebody says so."""
+    """Nothing leaves the machine in the clear unless somebody says so; what a component may send fits into a frame."""
     gateway = values_of(OPTIONS)
     if gateway.port and not gateway.insecure and not is_loopback(gateway.interface):
         raise ValueError(
             'gateway.interface: expected a loopback address, since connections to gateway.port have no TLS; '
             'use gateway.tls_port beyond this machine (or gateway.insecure = true)'
         )
+    # Written anew with all its namespaces, a stanza's content may take twice as much as it came in, its attributes
+    # stay, and each child is noted.
+    least = 3 * gateway.max_stanza_bytes + 32 * Limits().children + _AROUND
+    if values_of(link.OPTIONS).frame_limit < least:
+        given = f'since gateway.max_stanza_bytes is {gateway.max_stanza_bytes}'
+        raise ValueError(f'link.frame_limit: expected {least} bytes or more, {given}')
 
 
 OPTIONS = Section(

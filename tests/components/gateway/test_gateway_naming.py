@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jabberd_tx.base.options import ConfigError
+from jabberd_tx.base.options import ConfigError, load
 from jabberd_tx.components.gateway.external import digest, proves, read_externals
+from jabberd_tx.components.gateway.options import OPTIONS
+from jabberd_tx.link import options as link
 from jabberd_tx.testing.network import Recorder
 from tests.components.gateway.gateway_support import DOMAIN, NAME, SECRET, World, header, table
 
@@ -227,3 +229,24 @@ def test_the_first_table_may_come_later():
     world.settle()
     world.component('late.example.net')
     assert world.nodes('late.example.net') == ['gateway-late.example.net-0']
+
+
+@pytest.mark.parametrize(
+    ('text', 'wrong'),
+    [
+        ('interface = "0.0.0.0"', 'gateway.interface: expected a loopback address'),
+        ('max_stanza_bytes = 1000000', 'link.frame_limit: expected 3073728 bytes or more'),
+        ('interface = "0.0.0.0"\ninsecure = true', None),
+        ('interface = "0.0.0.0"\nport = 0\ntls_port = 5276', None),
+    ],
+)
+def test_what_must_hold_between_options(tmp_path, text, wrong):
+    """No port without TLS beyond this machine; no stanza that no frame can hold."""
+    file = tmp_path / 'site.toml'
+    file.write_text(f'[gateway]\n{text}\n')
+    if wrong is None:
+        load(file, [OPTIONS, link.OPTIONS])
+        return
+    with pytest.raises(ConfigError) as caught:
+        load(file, [OPTIONS, link.OPTIONS])
+    assert wrong in str(caught.value)
