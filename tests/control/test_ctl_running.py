@@ -82,7 +82,7 @@ class CtlTests(TestCase):
 
     async def test_nothing_running_is_told(self) -> None:
         """By status and by reload."""
-        for command in ('status', 'reload'):
+        for command in ('status', 'reload', 'restart'):
             self.assertEqual(await self.ctl(command), Said(1, '', 'Error: the server is not running\n'))
 
     async def test_status_watches(self) -> None:
@@ -140,6 +140,54 @@ class CtlTests(TestCase):
         said = await self.ctl('reload')
         self.assertEqual(said.status, 1)
         self.assertIn('c2s.port', said.err)
+
+    # ---- restart
+
+    def supervise(self, *names: str, refuses: str = '') -> list[str]:
+        """A supervisor with these processes, in the order in which it ends them; what it was told to restart."""
+        asked: list[str] = []
+
+        async def status() -> dict[str, object]:
+            return {'kind': 'supervisor', 'processes': [{'name': name, 'state': 'running'} for name in names]}
+
+        async def restart(name: str) -> dict[str, object]:
+            if name == refuses:
+                raise AdminError('stopped', f'{name} was stopped before it was ready')
+            asked.append(name)
+            return {'name': name, 'pid': 100 + len(asked)}
+
+        self.listen('supervisor-1', **{'status': status, 'process.restart': restart})
+        return asked
+
+    async def test_restart_goes_from_one_to_the_next(self) -> None:
+        """All, those first that are ended last; or those that are named, in that order."""
+        self.listen('c2s-1')
+        asked = self.supervise('c2s-1', 'sm-1', 'router-1')
+        said = await self.ctl('restart')
+        self.assertEqual((said.status, asked), (0, ['router-1', 'sm-1', 'c2s-1']))
+        self.assertEqual(said.out.splitlines()[0], 'router-1 runs again, process 101')
+        await self.ctl('restart', 'c2s-1', 'router-1')
+        self.assertEqual(asked[3:], ['c2s-1', 'router-1'])
+
+    async def test_restart_ends_at_the_first_that_does_not_come_back(self) -> None:
+        """With status 1."""
+        asked = self.supervise('c2s-1', 'sm-1', 'router-1', refuses='sm-1')
+        said = await self.ctl('restart')
+        self.assertEqual((said.status, asked), (1, ['router-1']))
+        self.assertEqual(said.err, 'Error: sm-1 was stopped before it was ready\n')
+
+    async def test_restart_asks_nobody_when_a_name_is_wrong(self) -> None:
+        """Or when there is no supervisor."""
+        asked = self.supervise('c2s-1')
+        said = await self.ctl('restart', 'c2s-1', 'c2s-7')
+        expected = 'Error: c2s-7: no such process; there are: c2s-1\n'
+        self.assertEqual((said.status, said.err, asked), (1, expected, []))
+
+    async def test_restart_needs_a_supervisor(self) -> None:
+        """One line says so."""
+        self.listen('c2s-1')
+        said = await self.ctl('restart')
+        self.assertEqual(said.err, 'Error: no supervisor runs here ([processes] in the configuration)\n')
 
     # ---- db
 
