@@ -27,7 +27,7 @@ from jabberd_tx.base.replay import ReplayWindow
 from jabberd_tx.components.slot_gate import SlotGate, make_gate
 from jabberd_tx.components.slot_leases import SlotLeases
 from jabberd_tx.link import events
-from jabberd_tx.link.frames import REPEAT, Bounce, Confirm, Fanout, Route, Working
+from jabberd_tx.link.frames import EVERY_INSTANCE, REPEAT, Bounce, Confirm, Fanout, Route, Working
 from jabberd_tx.link.interfaces import Link, Links
 from jabberd_tx.link.kept_frames import KeptFrames, TooManyKept
 from jabberd_tx.storage.leases.interface import Holder, LeaseStore
@@ -163,6 +163,11 @@ class StanzaComponent:
             raise ValueError(f'{sender} is not of {self.name}')
         to = parse(stanza.attrs.get('to', ''))
         self._kept.send(to.domain, to.bare, stanza)
+
+    def send_to_all(self, name: str, stanza: Stanza) -> None:
+        """Send it to every instance of a name: those that the router sees, and that have room for it.  TooManyKept."""
+        sender = stanza.attrs.get('from')
+        self._kept.send(name + EVERY_INSTANCE, name, stanza if sender else stanza.with_attrs(from_=self.name))
 
     def watch(self, sm: str) -> None:
         """Ask the session manager of that node for word of its sessions; whether it gives any its configuration says.

@@ -36,6 +36,10 @@ class InstanceTable:
         """node -> incarnation of what serves the name."""
         return dict(self._known.get(name, ()))
 
+    def names(self) -> list[str]:
+        """Every name that somebody serves, nodes and the default route included."""
+        return sorted(self._known)
+
     def incarnation(self, name: str, node: str) -> bytes | None:
         """The incarnation of one instance, or None."""
         return self._known.get(name, {}).get(node)

@@ -68,6 +68,9 @@ class Links(Protocol):
     def instances(self, name: str) -> dict[str, bytes]:
         """node -> incarnation of what serves a name, as all routers in sight say; {} for nothing."""
 
+    def names(self) -> list[str]:
+        """Every name that somebody serves, sorted: domains, aliases, nodes, and `*` while there is a default route."""
+
     def reachable(self, name: str) -> bool:
         """Whether somebody takes what is for a name: its instances, or the default route."""
 

@@ -155,6 +155,10 @@ class LocalLinks:
         """node -> incarnation of what serves a name.  Not to be changed."""
         return self._instances.get(name, {})
 
+    def names(self) -> list[str]:
+        """Every name that somebody serves."""
+        return sorted(self._instances)
+
     def reachable(self, name: str) -> bool:
         """Whether somebody takes what is for a name: its instances, or the default route."""
         return name in self._instances or DEFAULT_ROUTE in self._instances

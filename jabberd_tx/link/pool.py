@@ -164,6 +164,10 @@ class Pool:
         """node -> incarnation of what serves a name."""
         return self._table.of_name(name)
 
+    def names(self) -> list[str]:
+        """Every name that somebody serves."""
+        return self._table.names()
+
     def reachable(self, name: str) -> bool:
         """Whether somebody takes what is for a name: its instances, or the default route."""
         return bool(self._table.of_name(name) or self._table.of_name(DEFAULT_ROUTE))

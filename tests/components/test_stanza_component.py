@@ -215,3 +215,28 @@ def test_a_stop_does_not_wait_for_ever(network: Network, sm: Recorder, bot: Bot)
     network.advance(stanza_component.STOP_S + 0.1)
     assert stopped.called
     bot.later['later'].callback(None)
+
+
+def test_what_is_sent_to_all_reaches_every_instance(network: Network, bot: Bot) -> None:
+    """And is kept until one of them has confirmed it; without an instance it waits for one."""
+    two = [Recorder(network.links(f'muc-{n}')) for n in range(2)]
+    for one in two:
+        one.links.bind('muc.example.net')
+    network.settle()
+    bot.send_to_all('muc.example.net', Stanza('message', {'to': 'muc.example.net', 'id': '1'}))
+    network.settle()
+    assert [ids(one) for one in two] == [['1'], ['1']] and bot.status()['sent'] == 0
+    for one in two:
+        one.links.unbind('muc.example.net')
+    bot.send_to_all('muc.example.net', Stanza('message', {'to': 'muc.example.net', 'id': '2'}))
+    network.settle()
+    assert bot.status()['sent'] == 1
+    two[0].links.bind('muc.example.net')
+    network.advance(5)
+    assert [ids(one) for one in two] == [['1', '2'], ['1']] and bot.status()['sent'] == 0
+
+
+def test_a_component_can_ask_which_names_are_served(network: Network, sm: Recorder, bot: Bot) -> None:
+    names = bot.links.names()
+    assert {'example.net', 'sm-1', BOT, bot.links.node} <= set(names) and names == sorted(names)
+    assert bot.links.reachable('example.net') and not bot.links.reachable('example.org')

@@ -179,6 +179,7 @@ class TestPool(Site):
         c2s, sm = yield self.pair()
         other = self.pool('sm-2')
         yield c2s.heard('up', 'sm-2', 'sm-2')
+        self.assertEqual(c2s.links.names(), ['c2s-1', DOMAIN, 'sm-1', 'sm-2'])
         sm.links.redirect('juliet@example.net', 'sm-2', 60)
         yield self.spin(lambda: c2s.links.redirects.active)
         redirected = c2s.send(DOMAIN, 'juliet@example.net', CHAT)
