@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import random
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
 from twisted.internet import endpoints, error, reactor, ssl
 from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
@@ -104,6 +105,33 @@ class FlushCase(TestCase):
         done = Deferred()
         reactor.callLater(0, done.callback, None)
         return done
+
+
+
+class Small(FlushCase):
+    """What many idle connections take."""
+
+    @inlineCallbacks
+    def test_a_connection_that_has_a_producer_and_has_written_has_no_dict_of_its_own(self):
+        """Its attributes are those that all have, in the same order: the names are kept once for all."""
+        port = self.serve()
+        pairs = []
+        for _ in range(40):
+            pairs.append((yield self.pair(port=port)))
+        for server, near in pairs:
+            server.transport.registerProducer(Silent(), True)
+            server.transport.write(b'x')
+            yield near.received(1)
+        self.assertLess(sys.getsizeof(vars(server.transport)), 400)
+
+
+@implementer(IPushProducer)
+class Silent:
+    def pauseProducing(self): ...
+
+    def resumeProducing(self): ...
+
+    def stopProducing(self): ...
 
 
 class Writing(FlushCase):
