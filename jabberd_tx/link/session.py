@@ -4,14 +4,17 @@
                          the uid's, the owner the ROUTE's key
     sm  -> c2s  started  jid: the full JID that is bound; caps: the hash of the domain's disco#info (XEP-0115)
     sm  -> c2s  refused  condition, text: a stanza error for the bind (RFC 6120 §7.6.2.2)
-    c2s -> sm   attach   jid, epoch, and the last broadcast presence packed as `inner`: the session
-                         lives on here; make a record of it, or take over the one there is
+    c2s -> sm   attach   jid, epoch, and as `inner` the last broadcast presence and what the c2s was asked to keep:
+                         the session lives on here; make a record of it, or take over the one there is
     sm  -> c2s  attached to an attach, as started to a start
     c2s -> sm   end      the stream is over, or the client closed it; returns='1': messages that it did not ack are on
                          their way back
     c2s -> sm   returned after such an end: all of them have been taken back
     sm  -> c2s  close    condition, text: end the stream with this stream error
     sm  -> c2s  lost     the c2s seemed to be gone, and its sessions were ended: attach this one again
+    sm  -> c2s  keep     `inner`: what to tell whoever the session is attached to, in place of what was kept before
+    sm  -> c2s  announce  to no stream (16 zero bytes): the session store has lost what it held: attach all sessions
+                         that are pinned to me again
     sm  -> c2s  elsewhere  node: another c2s has attached the session since: it is yours no more
 
 and to resume a stream at another c2s (components/c2s/moving.py), the answers to the stream id in the question's uid:
@@ -29,11 +32,14 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+from cbor2 import CBORDecodeError, dumps, loads
+
 from jabberd_tx.xmpp.stanza import Stanza
 
 NAME = 'session'
 START, STARTED, REFUSED = 'start', 'started', 'refused'
 ATTACH, ATTACHED, END, RETURNED, CLOSE, LOST = 'attach', 'attached', 'end', 'returned', 'close', 'lost'
+KEEP, ANNOUNCE, NO_STREAM = 'keep', 'announce', bytes(16)
 ELSEWHERE, FIND, FOUND, GIVE, STATE, KEPT = 'elsewhere', 'find', 'found', 'give', 'state', 'kept'
 
 
@@ -57,9 +63,25 @@ def refused(condition: str, text: str = '') -> Stanza:
     return Stanza(NAME, {'type': REFUSED, 'condition': condition, 'text': text})
 
 
-def attach(jid: str, presence: Stanza | None) -> Stanza:
-    """`presence`: the last presence without `to` that the client sent, if it is available."""
-    return Stanza(NAME, {'type': ATTACH, 'jid': jid}, presence.pack() if presence else b'')
+def attach(jid: str, presence: bytes, kept: bytes = b'') -> Stanza:
+    """`presence`: the last presence without `to` that the client sent, packed, if it is available; `kept`: as `keep`
+    said."""
+    return Stanza(NAME, {'type': ATTACH, 'jid': jid}, dumps([presence, kept]))
+
+
+def attach_of(said: Stanza) -> tuple[Stanza | None, bytes]:
+    """The presence, and what was kept.  ValueError."""
+    try:
+        presence, kept = loads(said.inner)
+        if not (type(presence) is type(kept) is bytes):
+            raise ValueError('expected bytes')
+    except (CBORDecodeError, TypeError) as error:
+        raise ValueError(str(error)) from None
+    return Stanza.unpack(presence) if presence else None, kept
+
+
+def keep(record: bytes) -> Stanza:
+    return Stanza(NAME, {'type': KEEP}, record)
 
 
 def attached(jid: str) -> Stanza:
@@ -82,6 +104,10 @@ def close(condition: str, text: str = '') -> Stanza:
 
 def lost() -> Stanza:
     return Stanza(NAME, {'type': LOST})
+
+
+def announce() -> Stanza:
+    return Stanza(NAME, {'type': ANNOUNCE})
 
 
 def elsewhere(node: str) -> Stanza:

@@ -38,8 +38,8 @@ from jabberd_tx.routing.filters import FILTERS, FilterRules
 from jabberd_tx.routing.other_names import ALIASES
 from jabberd_tx.routing.router import Router
 from jabberd_tx.services.server import Server
+from jabberd_tx.services.sessions import open_sessions
 from jabberd_tx.storage.operations import Storage
-from jabberd_tx.storage.sessions.memory import MemorySessions
 from jabberd_tx.storage.sql import sqlite
 from jabberd_tx.storage.sql.choosing import connections, database
 from jabberd_tx.storage.sql.storage import SqlStorage
@@ -142,12 +142,12 @@ def pooled_links(process: Server, component: str) -> Pool:
 async def start_sm(
     process: Server, links: Any, storage: Storage, more_modules: Sequence[type[Module]] = ()
 ) -> SessionManager:
-    """The session manager, over sessions in memory; `more_modules`: beside those that are installed."""
+    """The session manager, over the sessions that [redis] says; `more_modules`: beside those that are installed."""
     options = {section.name: process.section(section) for section in module_sections(more_modules)}
     sm = SessionManager(
         links,
         storage,
-        MemorySessions(process.reactor),
+        open_sessions(process),
         domains_of(process),
         process.section(sm_options.OPTIONS),
         process.reactor,

@@ -19,6 +19,7 @@ from jabberd_tx.control.watchdog import options as watchdog
 from jabberd_tx.link import options as link
 from jabberd_tx.routing import access, filters, other_names
 from jabberd_tx.routing import options as routing
+from jabberd_tx.storage.redis import options as redis
 from jabberd_tx.storage.sql import mysql, sqlite
 
 
@@ -38,6 +39,7 @@ def all_sections(
         gateway.EXTERNAL,
         sqlite.OPTIONS,
         mysql.OPTIONS,
+        redis.OPTIONS,
         routing.OPTIONS,
         routing.ROUTES,
         other_names.ALIASES,

@@ -259,6 +259,21 @@ class SessionsConformance(_Base):
         self.assertEqual(jids(await self.store.of_node(NODE, b'j' * 16)), [JULIET + '/b'])
         self.assertEqual(list(await self.store.of_node('c2s-3', INCARNATION)), [])
 
+    async def test_nodes_are_those_that_hold_sessions(self) -> None:
+        """Each start of one by itself; the last session to go takes its node along."""
+        self.assertEqual(list(await self.store.nodes()), [])
+        await self.store.open(session('a', 1), False)
+        await self.store.open(session('b', 2, incarnation=b'/' * 16), False)
+        await self.store.open(session('a', 3, bare='romeo@example.net'), False)
+        both = {(NODE, INCARNATION), (NODE, b'/' * 16)}
+        self.assertEqual(set(await self.store.nodes()), both)
+        await self.store.close(_stream(3), 'romeo@example.net', 0)
+        self.assertEqual(set(await self.store.nodes()), both)
+        await self.store.update(_stream(1), JULIET, 1, node='c2s-2')
+        self.assertEqual(set(await self.store.nodes()), {('c2s-2', INCARNATION), (NODE, b'/' * 16)})
+        await self.store.close(_stream(2), JULIET, 0)
+        self.assertEqual(list(await self.store.nodes()), [('c2s-2', INCARNATION)])
+
     # ---- claims
 
     async def test_a_claim_is_one_s_until_it_is_released(self) -> None:

@@ -35,6 +35,7 @@ from jabberd_tx.components.c2s.moved_state import pack, unpack
 from jabberd_tx.components.c2s.resumption import NotResumed, StreamId
 from jabberd_tx.components.c2s.returned import HOPS
 from jabberd_tx.components.c2s.session import ATTACHING, LIVE, Session
+from jabberd_tx.components.c2s.session_frames import announce
 from jabberd_tx.link import session as vocabulary
 from jabberd_tx.link.frames import BUSY, CLIENT, MOVED, NO_LINK, NO_SESSION, Bounce, Fanout, Route, make_uid
 from jabberd_tx.xmpp.acks import AcksError
@@ -356,6 +357,8 @@ class Moves:
             question = self._questions.pop(frame.key, None)  # type: ignore[arg-type]
             if question is not None:
                 question.callback(said)
+        elif kind == vocabulary.ANNOUNCE:
+            announce(self._c2s, frame.source)
         elif kind == vocabulary.ELSEWHERE:
             if given is not None:
                 self.elsewhere(given.session, frame.epoch, said.attrs.get('node', ''))

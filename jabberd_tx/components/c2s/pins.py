@@ -33,7 +33,6 @@ from jabberd_tx.components.c2s.sm_node import NOWHERE, SmNode
 from jabberd_tx.link import session as vocabulary
 from jabberd_tx.link.frames import BUSY, CLIENT, DENIED, NO_LINK, REPEAT, Bounce, Route, uid_number
 from jabberd_tx.xmpp.errors import error_reply
-from jabberd_tx.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from jabberd_tx.components.c2s.service import C2S
@@ -295,8 +294,7 @@ class Pins:
             payload = vocabulary.start(session.resource, session.carbons)
             flags |= REPEAT if session.epoch else 0
         else:
-            presence = Stanza.unpack(session.presence) if session.presence else None
-            payload = vocabulary.attach(session.jid, presence)
+            payload = vocabulary.attach(session.jid, session.presence, session.kept)
         uid = session.stream + bytes(8)
         link.route(Route(session.domain, session.bare, self._c2s.node, session.epoch, uid, HOPS, flags, payload))
 

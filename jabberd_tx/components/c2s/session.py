@@ -48,19 +48,21 @@ class Session(Inbox):
     queued       in the queue of pins.py
     ended_at     the tick when the stream was over, and `ended` the number of what it said then; 0: it is not
     giving_back  messages that are on their way back to an sm
+    kept         what its sm wants told to the next one
     resource     that the client wants, while STARTING; carbons: it wants copies from the start (XEP-0280)
     resumption   once the client may resume the stream
     """
 
     __slots__ = (
-        'asked_over', 'carbons', 'ended', 'ended_at', 'giving_back', 'phase', 'queued', 'resource', 'resumption',
-        'since',
+        'asked_over', 'carbons', 'ended', 'ended_at', 'giving_back', 'kept', 'phase', 'queued', 'resource',
+        'resumption', 'since',
     )  # fmt: skip
 
     def __init__(self, c2s: C2S, conn: ClientConnection | Away, who: Jid, resource: str, lang: str | None) -> None:
         super().__init__(c2s, conn, who, lang, secrets.token_bytes(16))
         self.resource = resource
         self.carbons = False
+        self.kept = b''
         self.phase: Phase = STARTING
         self.since = c2s.tick
         self.ended = self.ended_at = 0

@@ -39,11 +39,21 @@ def take_session_frame(c2s: C2S, session: Session, frame: Route, said: Stanza, l
             _close(c2s, session, frame, said, link)
             c2s.moves.settled(session)
         # Else an sm says it that the session has left: what it knows is old.
+    elif kind == vocabulary.KEEP:
+        if frame.epoch >= session.epoch:
+            session.kept = said.inner
     elif kind == vocabulary.LOST:
         if frame.epoch >= session.epoch:
             c2s.pins.attach_again(session)
     else:
         log.warn('{node} says {kind!r} about a session', node=frame.source, kind=kind)
+
+
+def announce(c2s: C2S, sm: str) -> None:
+    """The session store has lost what that sm had written to it: attach all that is pinned to it again."""
+    for session in c2s.sessions.values():
+        if session.pin.node == sm:
+            c2s.pins.attach_again(session)
 
 
 def _started(c2s: C2S, session: Session, frame: Route, said: Stanza, link: Link) -> None:

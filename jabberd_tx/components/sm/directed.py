@@ -48,7 +48,7 @@ class DirectedPresence:
             return
         if stanza.attrs.get('type') == 'unavailable':
             if to.full in session.directed:
-                await self._sessions.direct(session.stream, session.bare, session.epoch, drop=(to.full,))
+                self._kept(await self._sessions.direct(session.stream, session.bare, session.epoch, drop=(to.full,)))
         elif to.full not in session.directed and not await self._will_hear(session, to.bare):
             await self._remember(session, to.full)
         await self._presence.pass_on(frame, stanza, to)
@@ -66,7 +66,10 @@ class DirectedPresence:
             if not gone:
                 self._sm.measures.limited.directed += 1
                 raise StanzaError('policy-violation', 'directed presence to too many')
-        await self._sessions.direct(session.stream, session.bare, session.epoch, add=(jid,), drop=gone)
+        self._kept(await self._sessions.direct(session.stream, session.bare, session.epoch, add=(jid,), drop=gone))
+
+    def _kept(self, session: Session) -> None:
+        self._sm.records.keep(session)
 
     async def _gone(self, session: Session) -> list[str]:
         """Those of its addresses that are clients of ours, and are there no more: they need no goodbye."""

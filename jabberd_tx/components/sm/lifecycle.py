@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from jabberd_tx.components.sm.options import REFUSE, RENAME
 from jabberd_tx.components.sm.presence_stanzas import priority_of
+from jabberd_tx.components.sm.records import restore
 from jabberd_tx.link import session as vocabulary
 from jabberd_tx.link.frames import MOVED, Route
 from jabberd_tx.storage.sessions.interface import Session, StaleEpoch
@@ -46,6 +47,11 @@ class Lifecycle:
         # stream id -> a session that was ended so, as it was, until it attaches again.
         self._revived: dict[bytes, Session] = {}
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The c2s nodes that hold sessions which this sm has opened."""
+        return tuple(self._nodes)
+
     def take(self, frame: Route, stanza: Stanza) -> Coroutine[Any, Any, None] | None:
         """What a c2s says of a session; returns what is left to do."""
         kind = stanza.attrs.get('type')
@@ -75,6 +81,8 @@ class Lifecycle:
         else:
             caps = self._sm.server_caps(session.bare.rpartition('@')[2])
             self._answer(frame, vocabulary.started(session.jid, caps))
+            if session.carbons:
+                self._sm.records.keep(session)
             self._sm.hooks.tell('session_started', session)
             if self._sm.feed.active:
                 self._sm.feed.session(session)
@@ -110,13 +118,20 @@ class Lifecycle:
         raise StanzaError('conflict', 'no free resource was found')
 
     async def _add(
-        self, frame: Route, jid: str, replace: bool, presence: Stanza | None = None, carbons: bool = False
+        self,
+        frame: Route,
+        jid: str,
+        replace: bool,
+        presence: Stanza | None = None,
+        carbons: bool = False,
+        kept: bytes = b'',
     ) -> Session:
         node = frame.source
         incarnation = self._sm.links.instances(node).get(node, b'')
         self._nodes[node] = incarnation
         session = Session(jid, node, incarnation, frame.uid[:16], frame.epoch)
         session.carbons = carbons
+        restore(session, kept)
         if presence is not None:
             session.presence, session.priority = presence, priority_of(presence)
             session.behind = session.priority >= 0 and bool(self._sm.hooks.chains['session_behind'])
@@ -137,7 +152,7 @@ class Lifecycle:
         stream, owner = frame.uid[:16], str(frame.key)
         try:
             jid = parse(stanza.attrs.get('jid', ''))
-            presence = Stanza.unpack(stanza.inner) if stanza.inner else None
+            presence, kept = vocabulary.attach_of(stanza)
             if jid.bare != owner or not jid.resource:
                 raise ValueError(f'{jid} is no resource of {owner}')
             if presence is not None:
@@ -148,7 +163,7 @@ class Lifecycle:
             return
         earlier = await self._of_stream(owner, stream)
         try:
-            session = await self._add(frame, jid.full, replace=False, presence=presence)
+            session = await self._add(frame, jid.full, replace=False, presence=presence, kept=kept)
         except StaleEpoch:
             there = await self._of_stream(owner, stream)
             if there is None:

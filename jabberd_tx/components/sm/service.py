@@ -35,6 +35,7 @@ from jabberd_tx.components.sm.paths import Paths
 from jabberd_tx.components.sm.posts import Posts
 from jabberd_tx.components.sm.presence import Presence
 from jabberd_tx.components.sm.questions import Questions
+from jabberd_tx.components.sm.records import Records
 from jabberd_tx.components.sm.roster import RosterAnswers
 from jabberd_tx.components.sm.rosters import Rosters
 from jabberd_tx.components.sm.tally import Tallies
@@ -110,7 +111,7 @@ class SessionManager:
         self.presence = Presence(self)
         self.handshake = Handshake(self)
         self.roster = RosterAnswers(self)
-        self.lifecycle = Lifecycle(self)
+        self.lifecycle, self.records = Lifecycle(self), Records(self)
         self.intake = Intake(self)
         self.on_route = self.intake.on_route
         self.on_confirm = self.delivery.settling.confirmed
@@ -133,6 +134,7 @@ class SessionManager:
         if self.options.name:
             self.links.bind(self.options.name, 'to')
         self._sweeping.start(SWEEP, now=False)
+        self.records.start()
 
     async def stop(self) -> None:
         """Take nothing new, finish what is in flight (for so long, at most), and be done."""
@@ -147,6 +149,7 @@ class SessionManager:
             self.log.warn('{count} stanzas were not confirmed in time', count=self.pending())
         if self._sweeping.running:
             self._sweeping.stop()
+        self.records.stop()
         self.questions.stop()
         self.bounces.stop()
         self.posts.stop()

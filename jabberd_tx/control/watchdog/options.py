@@ -6,11 +6,14 @@ from types import SimpleNamespace
 
 from jabberd_tx.base.option import ValuesOf
 from jabberd_tx.base.options import Option, Section
+from jabberd_tx.storage.redis import options as redis
 
 
 def _rule(values_of: ValuesOf) -> None:
-    """Nobody is given up before being asked."""
+    """Nobody is given up before being asked; session managers share what they know."""
     processes = values_of(OPTIONS)
+    if processes.sm > 1 and not values_of(redis.OPTIONS).masters:
+        raise ValueError('processes.sm: expected 1, or redis.masters, where several share the sessions')
     if processes.heartbeat_timeout <= processes.heartbeat:
         least = f'expected more than processes.heartbeat ({processes.heartbeat:g} s)'
         raise ValueError(f'processes.heartbeat_timeout: {least}')
@@ -25,7 +28,7 @@ OPTIONS = Section(
     'up, instead of being all of the server itself (docs/operating.md).',
     Option('routers', int, 0, 'Routers: the first listens where router.listen says, the next ones on the ports after '
            'it.', low=0, high=16),
-    Option('sm', int, 0, 'Session managers. No more than one, for sessions live in its memory.', low=0, high=1),
+    Option('sm', int, 0, 'Session managers. Several share the sessions by way of [redis].', low=0, high=64),
     Option('c2s', int, 0, 'Workers for clients. Several share the ports.', low=0, high=64),
     Option('components', int, 0, 'Processes for components; each has all that are configured.', low=0, high=16),
     Option('restart_initial', float, 0.2, 'How long a process that has ended waits to be started again; the wait '

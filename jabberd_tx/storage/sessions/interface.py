@@ -6,7 +6,7 @@ right ("is nobody there?") is asked of the store itself (docs/delivery.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -90,6 +90,9 @@ class SessionStore(Protocol):
     def of_node(self, node: str, incarnation: bytes) -> Deferred[Sequence[Session]]:
         """All sessions that this start of a c2s node holds."""
 
+    def nodes(self) -> Deferred[Sequence[tuple[str, bytes]]]:
+        """Every start of a c2s node that holds sessions: its name and incarnation."""
+
     def claim(self, bare: str, purpose: str, holder: str, seconds: float, instead_of: str = '') -> Deferred[str]:
         """Take a user's named claim (such as the offline flush) for so long, unless somebody has it; who has it now.
 
@@ -108,6 +111,9 @@ class SessionStore(Protocol):
 
     def returns_expected(self, bare: str) -> Deferred[bool]:
         """Whether anything is expected of any of the user's streams."""
+
+    def on_renewed(self, call: Callable[[], None]) -> None:
+        """`call` whenever the store has lost what it held, and waits for all sessions to be opened again."""
 
     def count(self) -> int:
         """Sessions known here, for metrics."""

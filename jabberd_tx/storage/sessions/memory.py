@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -51,6 +51,13 @@ class MemorySessions:
         held = self._of_node.get((node, incarnation), {})
         found = [session for stream, bare in held.items() if (session := self._find(stream, bare)) is not None]
         return succeed(found)
+
+    def nodes(self) -> Deferred[Sequence[tuple[str, bytes]]]:
+        """See SessionStore."""
+        return succeed(list(self._of_node))
+
+    def on_renewed(self, call: Callable[[], None]) -> None:
+        """Never: what is lost is lost with the process."""
 
     def count(self) -> int:
         """Sessions in the store."""

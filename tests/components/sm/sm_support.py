@@ -63,6 +63,7 @@ class Client:
         self.node, self.owner, self.resource = node, owner, resource
         self.stream = token_bytes(16)
         self.jid = ''
+        self.kept = b''
         self.number = 0
         self.epoch = 0
         self.pin = ''
@@ -201,7 +202,8 @@ class ScriptedC2s:
         """Tell an sm that the session lives here."""
         client.epoch += 1
         stanza = parse_stanza(presence).with_attrs(from_=client.jid) if presence else None
-        client.say(vocabulary.attach(client.jid, stanza), number=0, dest=DOMAIN)
+        said = vocabulary.attach(client.jid, stanza.pack() if stanza else b'', client.kept)
+        client.say(said, number=0, dest=DOMAIN)
 
     # ---- what comes
 
@@ -268,6 +270,9 @@ class ScriptedC2s:
         stanza = frame.payload
         assert isinstance(stanza, Stanza)
         kind = stanza.attrs['type']
+        if kind == vocabulary.KEEP:
+            client.kept = stanza.inner
+            return
         if kind == vocabulary.CLOSE:
             client.closed = stanza
             if client.live:

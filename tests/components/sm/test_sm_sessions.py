@@ -227,7 +227,7 @@ def test_a_session_can_not_be_attached_as_somebody_elses(jid: str) -> None:
     site = Site()
     romeo = site.c2s().client('romeo', 'r')
     romeo.epoch += 1
-    romeo.say(vocabulary.attach(jid, None), number=0, dest=DOMAIN)
+    romeo.say(vocabulary.attach(jid, b''), number=0, dest=DOMAIN)
     site.quiet()
     assert romeo.closed is not None and romeo.closed.attrs['condition'] == 'internal-server-error'
 

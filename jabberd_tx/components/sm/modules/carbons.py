@@ -65,7 +65,8 @@ class Carbons(Module):
         for session in await self.sm.sessions.fetch(owner):
             if session.stream == request.stream:
                 if session.carbons != on:
-                    await self.sm.sessions.update(session.stream, owner, session.epoch, carbons=on)
+                    changed = await self.sm.sessions.update(session.stream, owner, session.epoch, carbons=on)
+                    self.sm.records.keep(changed)
                 return
         raise StanzaError('not-allowed', 'not a client of this server')
 
