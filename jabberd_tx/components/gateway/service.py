@@ -93,7 +93,7 @@ class Gateway:
         self.externals = read_externals(tables, domains, fixed_slots, options.process)
         self.connections: set[ComponentConnection] = set()
         self._seats: dict[tuple[str, int], Seat] = {}
-        self._connectors: list[Connector] = []
+        self._connectors: dict[tuple[External, int], Connector] = {}  # by component and slot
         self.ports: list[IListeningPort] = []
         self.stopping = False
         self.refusals = Refusals(metrics, reactor)
@@ -131,20 +131,19 @@ class Gateway:
 
     def _connect(self) -> None:
         for external in self.externals if not self.options.process else ():
-            for number, address in enumerate(external.connect):
-                tls = connecting_tls(self.options, address.host, 'gateway')
-                self._connectors.append(Connector(self, external, address, external.first + number, tls))
-        for connector in self._connectors:
-            connector.start()
+            for slot, address in enumerate(external.connect, external.first):
+                if (external, slot) not in self._connectors:
+                    tls = connecting_tls(self.options, address.host, 'gateway')
+                    connector = self._connectors[external, slot] = Connector(self, external, address, slot, tls)
+                    connector.start()
 
     def tables_changed(self) -> None:
         """[[external_component]] has changed: streams of what is not there any more, or not so, are ended, and
         may be begun anew.  ConfigError: nothing has changed.  CannotListenError."""
         externals = read_externals(self._tables, self.domains, self._fixed_slots, self.options.process)
         self.externals = externals
-        for connector in self._connectors:
-            connector.stop()
-        self._connectors.clear()
+        for external, slot in [known for known in self._connectors if known[0] not in externals]:
+            self._connectors.pop((external, slot)).stop()
         for conn in list(self.connections):
             stream = conn.target
             if isinstance(stream, ComponentStream) and stream.seat.external not in externals:
@@ -158,7 +157,7 @@ class Gateway:
         self.stopping = True
         for port in self.ports:
             port.stopListening()
-        for connector in self._connectors:
+        for connector in self._connectors.values():
             connector.stop()
         for seat in self._seats.values():
             seat.links.drain()

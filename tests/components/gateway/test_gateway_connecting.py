@@ -44,10 +44,11 @@ class Listening(Protocol):
         for event in self.parser.feed(data):
             self.seen.append(event)
             if isinstance(event, StreamOpen):
+                self.name = event.attrs['from']
                 self.transport.write(stream_header(self.content, {'from': event.attrs['from'], 'id': '3BF96D32'}))
             elif isinstance(event, Nonza) and event.name == 'handshake':
                 assert proves(event.text, '3BF96D32', SECRET)
-                self.transport.write(b'<handshake/>' + message('from the component').encode())
+                self.transport.write(b'<handshake/>' + message('from the component', sender=self.name).encode())
 
     def connectionLost(self, reason: Any = None) -> None:
         self.seen.append('closed')
@@ -72,11 +73,11 @@ class Site(TestCase):
         while not true():
             await deferLater(reactor, 0.01)
 
-    def gateway(self, *tables: Any, tls: Any = None, **options: Any) -> Gateway:
+    def gateway(self, tables: Any, tls: Any = None, **options: Any) -> Gateway:
         values = OPTIONS.defaults()
         vars(values).update({'port': 0, 'backoff_initial': 0.01, 'close_timeout': 0.2, **options})
         gateway = Gateway(
-            lambda label: self.links(f'gateway-{label}'), [DOMAIN], values, list(tables), reactor, self.turn,
+            lambda label: self.links(f'gateway-{label}'), [DOMAIN], values, tables, reactor, self.turn,
             self.metrics, tls,
         )  # fmt: skip
         self.addCleanup(lambda: Deferred.fromCoroutine(gateway.stop()))
@@ -104,7 +105,7 @@ class ConnectingTests(Site):
     async def test_it_connects_and_proves_the_secret(self) -> None:
         """The header has the name as its from; stanzas go both ways; a lost connection is made again."""
         port = self.component()
-        gateway = self.gateway(table(connect=[f'127.0.0.1:{port.getHost().port}']))
+        gateway = self.gateway([table(connect=[f'127.0.0.1:{port.getHost().port}'])])
         gateway.start()
         await self.until(lambda: self.sm.stanzas)
         opening = self.made[0].seen[0]
@@ -117,10 +118,27 @@ class ConnectingTests(Site):
         self.made[0].transport.abortConnection()
         await self.until(lambda: len(self.made) == 2 and len(self.sm.stanzas) == 2)
 
+    async def test_a_change_of_the_configuration_leaves_the_others_connected(self) -> None:
+        """One more component: the first stays; when its own table goes, its connection does, and is not made again."""
+        first, second = self.component(), self.component()
+        tables = [table(connect=[f'127.0.0.1:{first.getHost().port}'])]
+        gateway = self.gateway(tables)
+        gateway.start()
+        await self.until(lambda: len(self.sm.stanzas) == 1)
+        tables.append(table(name='other.example.net', connect=[f'127.0.0.1:{second.getHost().port}']))
+        gateway.tables_changed()
+        await self.until(lambda: len(gateway.streams()) == 2)
+        assert len(self.made) == 2 and 'closed' not in self.made[0].seen
+        del tables[0]
+        gateway.tables_changed()
+        await self.until(lambda: 'closed' in self.made[0].seen)
+        await deferLater(reactor, 0.1)
+        assert len(self.made) == 2 and 'closed' not in self.made[1].seen
+
     async def test_a_component_of_another_kind_is_told_so(self) -> None:
         """invalid-namespace."""
         port = self.component('jabber:component:accept')
-        self.gateway(table(connect=[f'127.0.0.1:{port.getHost().port}']), backoff_initial=60.0).start()
+        self.gateway([table(connect=[f'127.0.0.1:{port.getHost().port}'])], backoff_initial=60.0).start()
         await self.until(lambda: self.made and 'closed' in self.made[0].seen)
         error = next(event for event in self.made[0].seen if isinstance(event, Nonza) and event.name == 'error')
         assert error.children[0].name == 'invalid-namespace'
@@ -129,7 +147,7 @@ class ConnectingTests(Site):
     def test_beyond_this_machine_only_with_tls(self) -> None:
         """Or when the configuration says that it may be without."""
         with self.assertRaises(ConfigError) as caught:
-            self.gateway(table(connect=['192.0.2.1:5347'])).start()
+            self.gateway([table(connect=['192.0.2.1:5347'])]).start()
         assert str(caught.exception).startswith('gateway.tls_authority: expected the certificate of an authority')
 
 
@@ -140,7 +158,7 @@ class TlsTests(Site):
         """The certificate is the site's; the handshake and stanzas go through it; a plain one gets nowhere."""
         chain, key = self.mktemp(), self.mktemp()
         self_signed(['localhost'], chain, key)
-        gateway = self.gateway(table(), tls=ServerContexts([(['localhost'], chain, key)]))
+        gateway = self.gateway([table()], tls=ServerContexts([(['localhost'], chain, key)]))
         gateway.start()
         port = gateway.listen(0, '127.0.0.1', direct_tls=True).getHost().port  # type: ignore[attr-defined]
         seen = [b'']
