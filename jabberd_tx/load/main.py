@@ -73,7 +73,7 @@ def replay(
     trust = trusting(domain, Path(ca).read_bytes() if ca else None, no_verify)
     reactor = _reactor()
     play = Play(
-        cast, _endpoint(reactor, host, port, trust() if tls == DIRECT else None), reactor, domain=domain,
+        cast, endpoint_to(reactor, host, port, trust() if tls == DIRECT else None), reactor, domain=domain,
         password=password, scale=scale, security=tls, tls=trust, logins=logins, quiet=quiet,
     )  # fmt: skip
     outcome: list[Any] = []
@@ -110,7 +110,8 @@ def _reactor() -> Any:
     return reactor
 
 
-def _endpoint(reactor: Any, host: str, port: int, tls: Any) -> Any:
+def endpoint_to(reactor: Any, host: str, port: int, tls: Any) -> Any:
+    """Where to connect; tls: from the first byte, what wrapClientTLS takes, or None."""
     from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 
     endpoint = HostnameEndpoint(reactor, host, port)

@@ -6,10 +6,11 @@ import os
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.trial.unittest import TestCase
 
 from jabberd_tx.load.cast import Cast
+from jabberd_tx.load.client import DIRECT, STARTTLS, trusting
+from jabberd_tx.load.main import endpoint_to
 from jabberd_tx.load.play import Play
 from jabberd_tx.load.report import Report
 from jabberd_tx.services.embedded import EmbeddedServer
@@ -27,18 +28,28 @@ plaintext_on_loopback = true
 [http]
 enabled = false
 """
+WITH_TLS = """
+[server]
+domains = ['localhost']
+[[certificate]]
+[c2s]
+port = 0
+tls_port = 0
+[http]
+enabled = false
+"""
 BODY = (Shape('jabber:client', 'body', 40),)
 
 
 class PlayTests(TestCase):
     """With two accounts, test1 and test2."""
 
-    async def start(self) -> int:
+    async def start(self, text: str = TOML, direct_tls: bool = False) -> int:
         """The server; gives its port."""
-        folder = self.mktemp()
+        folder = self.folder = self.mktemp()
         os.makedirs(folder)
         with open(os.path.join(folder, 'site.toml'), 'w') as file:
-            file.write(TOML)
+            file.write(text)
         server = EmbeddedServer(reactor, os.path.join(folder, 'site.toml'), [f'admin.folder="{folder}/run"'])
         server.prepare()
         server.startService()
@@ -46,13 +57,13 @@ class PlayTests(TestCase):
         await server.ready()
         for name in ('test1', 'test2'):
             await server.add_account(f'{name}@localhost', 'secret')
-        port: int = server.c2s.listen(0).getHost().port  # type: ignore[attr-defined]
+        port: int = server.c2s.listen(0, direct_tls).getHost().port  # type: ignore[attr-defined]
         return port
 
     async def play(self, port: int, recorded: list[Sent], **more: Any) -> Report:
         """By those two."""
         cast = Cast(recorded, 'localhost', 'test', {})
-        endpoint = TCP4ClientEndpoint(reactor, '127.0.0.1', port)
+        endpoint = endpoint_to(reactor, '127.0.0.1', port, more.pop('wrap', None))
         options = {'password': 'secret', 'scale': 100.0, 'security': 'none', 'tls': None, 'quiet': 0.2, **more}
         return await Play(cast, endpoint, reactor, domain='localhost', **options).run()
 
@@ -74,6 +85,22 @@ class PlayTests(TestCase):
         self.assertEqual([len(waits) for waits in report.waits.values()], [2, 3])
         self.assertEqual(dict(report.errors), {'service-unavailable': 1})
         self.assertLess(report.seconds, 5.0)
+
+    async def test_it_is_said_over_tls(self) -> None:
+        """STARTTLS, and from the first byte; whoever is not vouched for gets no password."""
+        recorded = [Sent(0.0, 'u1@d1/r1', '', 'presence', '', 0, ())]
+        for security in (STARTTLS, DIRECT):
+            port = await self.start(WITH_TLS, security == DIRECT)
+            with open(os.path.join(self.folder, 'var', 'certificate.pem'), 'rb') as file:
+                authority = file.read()
+            for trust, sessions in ((authority, 1), (None, 0)):
+                tls = trusting('localhost', trust, False)
+                wrap = tls() if security == DIRECT else None
+                report = await self.play(port, recorded, security=security, tls=tls, wrap=wrap)
+                self.assertEqual(report.sessions, sessions, report.text())
+            tls = trusting('localhost', None, True)
+            report = await self.play(port, recorded, security=security, tls=tls, wrap=tls() if wrap else None)
+            self.assertTrue(report.good, report.text())
 
     async def test_who_cannot_log_in_is_told(self) -> None:
         """The others play."""
