@@ -39,7 +39,7 @@ MakeLinks = Callable[[str], Any]
 
 
 @implementer(IProtocolFactory)
-class _Factory:
+class ComponentFactory:
     """Makes the connections of one port."""
 
     noisy = False
@@ -124,7 +124,7 @@ class Gateway:
     def listen(self, port: int, interface: str, direct_tls: bool = False) -> IListeningPort:
         """Listen on one more port (0: any free one)."""
         tls = self.tls.options(direct=False) if direct_tls and self.tls is not None else None
-        factory, shared = _Factory(self, tls), self.options.reuse_port
+        factory, shared = ComponentFactory(self, tls), self.options.reuse_port
         listening = listen_tcp(self.reactor, self.turn, port, factory, interface, reuse_port=shared)
         self.ports.append(listening)
         return listening

@@ -10,7 +10,7 @@ from twisted.internet.protocol import Protocol
 
 from jabberd_tx.components.gateway.external import digest
 from jabberd_tx.components.gateway.options import EXTERNAL, OPTIONS
-from jabberd_tx.components.gateway.service import Gateway, _Factory
+from jabberd_tx.components.gateway.service import ComponentFactory, Gateway
 from jabberd_tx.testing.memory_transport import MemoryTransport, connect
 from jabberd_tx.testing.network import Network, Recorder
 from jabberd_tx.xmpp.parser import Limits, StreamOpen, StreamParser
@@ -98,7 +98,7 @@ class World:
     def connect(self, data: bytes = b'', host: str = '127.0.0.1') -> Peer:
         """A connection, on which that is said."""
         peer = Peer()
-        server = _Factory(self.gateway, None).buildProtocol(None)  # type: ignore[arg-type]
+        server = ComponentFactory(self.gateway, None).buildProtocol(None)  # type: ignore[arg-type]
         connect(self.clock, peer, server, host)
         self.settle()
         return self.say(peer, data)
