@@ -22,7 +22,7 @@ from jabberd_tx.testing.checker import Checker
 
 USERS, RATE, INSTANCES = 200, 600, 4
 AWAY_S, BACK_S, CALM_S = 0.8, 0.8, 0.4
-DYING_S = 0.5  # from a user to a component's socket
+DYING_S = 2.0  # from a user to a component's socket
 WAIT, BOUNCE, PLAIN = (f'{name}.{DOMAIN}' for name in ('wait', 'bounce', 'plain'))
 NAMES = (WAIT, BOUNCE, PLAIN)
 C2S = """plaintext_on_loopback = true
@@ -50,6 +50,7 @@ class Instance:
     def __init__(self, site: ComponentSite, name: str, slot: int, load: GatewayLoad) -> None:
         self.name, self.slot, self._site, self._load = name, slot, site, load
         self.users: set[str] = set()  # who has sent something here since it was last emptied
+        self.everybody = load.everybody[name, slot]  # who ever has, to this one or those before it
         load.connections += 1
         self.stream = (name, slot, load.connections)
         self._reading: asyncio.Task[None]
@@ -80,6 +81,7 @@ class Instance:
             assert body is not None and sender is not None, element
             stream, _, number = body[1].decode().partition('#')
             self.users.add(sender[1])
+            self.everybody.add(sender[1])
             self._load.arrived(self, stream, int(number))
 
     async def end(self) -> None:
@@ -90,7 +92,7 @@ class Instance:
 
     async def kill(self) -> None:
         """It is gone without a word, whatever its socket holds."""
-        self._load.killed.append((self.name, set(self.users), time.monotonic()))
+        self._load.killed.append((self.name, self.everybody, time.monotonic()))
         self._reading.cancel()
         self._writer.transport.abort()
 
@@ -102,7 +104,7 @@ class User(LoadClient):
     sent: dict[tuple[str, int], tuple[str, str, float]]
 
     def send(self) -> bool:
-        name = NAMES[self._number % len(NAMES)]
+        name = NAMES[(self._number + int(self.name.removeprefix('user'))) % len(NAMES)]
         self.peer = f'friend-of-{self.name}@{name}'
         sent = super().send()
         if sent:
@@ -126,6 +128,7 @@ class GatewayLoad(Load):
         self.refused: dict[str, int] = defaultdict(int)
         self.sent_at: dict[tuple[str, int], tuple[str, str, float]] = {}
         self.killed: list[tuple[str, set[str], float]] = []
+        self.everybody: dict[tuple[str, int], set[str]] = defaultdict(set)
         self._seen: set[tuple[str, int, str, int]] = set()
         for n in range(USERS):
             user = User(f'user{n}', 'secret', [site.ports[n % 2]], self.checker)
@@ -184,7 +187,7 @@ async def in_turn(site: ComponentSite, load: GatewayLoad) -> None:
     """Each slot's instances, of all three names at once."""
     instances = {name: [await Instance(site, name, slot, load).start() for slot in range(INSTANCES)] for name in NAMES}
     await load.start()
-    sending = asyncio.create_task(load.send(RATE, INSTANCES * (AWAY_S + BACK_S + CALM_S) + BACK_S))
+    sending = asyncio.create_task(load.send(RATE, 60))
     for instance in instances[PLAIN]:
         await taking(instance)
     note_anew(instances)
@@ -210,7 +213,7 @@ async def in_turn(site: ComponentSite, load: GatewayLoad) -> None:
         await taking(instances[PLAIN][slot])
         await asyncio.sleep(CALM_S)
         note_anew(instances)
-    await sending
+    sending.cancel()
     await load.quiet()
     for name in NAMES:
         for instance in instances[name]:
