@@ -6,10 +6,12 @@ hops left, is treated as for a user who does not exist.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jabberd_tx.link.frames import DEFAULT_ROUTE, REPEAT, RETURNED, Route
 from jabberd_tx.routing.patterns import Names
+from jabberd_tx.storage.sessions.interface import Session
 from jabberd_tx.xmpp.errors import condition_of
 from jabberd_tx.xmpp.jid import Jid, parse
 from jabberd_tx.xmpp.stanza import Stanza
@@ -62,11 +64,19 @@ class Elsewhere:
         )  # fmt: skip
 
     def took_answer(self, frame: Route, stanza: Stanza) -> bool:
-        """Whether the answer to what a clustering component has sent is for somebody elsewhere, and went back there."""
+        """Whether the answer to what a clustering component has sent may be for somebody elsewhere, and is seen to: it
+        goes back there, unless that user has a session here."""
         if not self.is_cluster(frame.source):
             return False
         to = parse(stanza.attrs['to'])
-        if not to.local or to.domain not in self._sm.domains or self._sm.sessions.peek(to.bare):
+        if not to.local or to.domain not in self._sm.domains:
             return False
-        self._sm.posts.to_stream(to.bare, frame.source, None, 0, stanza)
+
+        def send(sessions: Sequence[Session]) -> None:
+            if sessions:
+                self._sm.send(stanza)
+            else:
+                self._sm.posts.to_stream(to.bare, frame.source, None, 0, stanza)
+
+        self._sm.with_sessions(to.bare, send)
         return True
