@@ -26,8 +26,8 @@ SETTINGS = """
 listen = "127.0.0.1:{router}"
 
 [processes]{listing}
-heartbeat = 0.3
-heartbeat_timeout = 1.5
+heartbeat = 0.5
+heartbeat_timeout = 3.0
 restart_initial = 0.1
 """
 
@@ -114,7 +114,7 @@ def test_what_is_killed_or_hangs_is_started_again(supervised: Supervised) -> Non
     for name in ('sm-1', 'router-2', 'c2s-1'):
         one = supervised.comes_back(name, before[name])
         assert (one['restarts'], one['last_end']) == (1, 'signal SIGKILL')
-    assert f'sm-1 (process {before["sm-1"]}) has not answered for 1.5 s' in supervised.supervisor.text()
+    assert f'sm-1 (process {before["sm-1"]}) has not answered for 3 s' in supervised.supervisor.text()
     wait_for('clients can talk', supervised.all_linked)
     asyncio.run(_talk(supervised, 'after the storm'))
 
