@@ -68,6 +68,9 @@ class Nowhere:
     def instances(self, name: str) -> dict[str, bytes]:
         return {'s2s': b'2' * 16} if name == ELSEWHERE else {self.node: self.incarnation}
 
+    def reachable(self, name: str) -> bool:
+        return bool(self.instances(name))
+
     def confirm(self, node: str, uid: bytes, via: Any = None) -> None:
         pass
 
