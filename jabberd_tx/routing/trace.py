@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jabberd_tx.base.hashing import slot_among
 from jabberd_tx.base.slots import slot_of
-from jabberd_tx.link.frames import DEFAULT_ROUTE, Route
+from jabberd_tx.link.frames import DEFAULT_ROUTE, EVERY_INSTANCE, Route
 from jabberd_tx.routing.filters import ALLOW, DENY
 from jabberd_tx.routing.other_names import is_addressed
 from jabberd_tx.routing.policies.keys import key_of
@@ -78,6 +78,10 @@ class _Tracer:
         found = self._at(frame.dest)
         if found is not None:
             return found
+        served = self._names.get(frame.dest.removesuffix(EVERY_INSTANCE))
+        if frame.dest.endswith(EVERY_INSTANCE) and served is not None and served.nodes:
+            say(f'all of them that have credit get it: {", ".join(sorted(served.nodes))}')
+            return ''
         if frame.dest != DEFAULT_ROUTE:
             say(f'nobody serves {frame.dest}')
         target = others.alias_of(frame.dest)

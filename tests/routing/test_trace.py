@@ -62,6 +62,7 @@ def test_a_name_with_instances_policy_key_and_slot(site: Site) -> None:
 def test_a_node_and_a_name_with_one_instance(site: Site) -> None:
     assert site.trace('sm-2') == Traced(['sm-2 is a node', 'sm-2 gets it, and is in this process'], 'sm-2')
     assert site.trace('notes.example.net').steps[0] == 'notes.example.net is served by notes-1'
+    assert site.trace('example.net/*') == Traced(['all of them that have credit get it: sm-1, sm-2'], '')
 
 
 def test_filter_rules(site: Site) -> None:
