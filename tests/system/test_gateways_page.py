@@ -58,11 +58,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     self_signed([DOMAIN], str(data / 'cert.pem'), str(data / 'key.pem'))
     listen = f' --set router.listen=127.0.0.1:{ports["5347"]}'
     with ExitStack() as stack:
-        started = []
+        started, http = [], {}
         for line in lines:
             kind = line.split('jabberd-')[1].split()[0]
-            http = free_port()
-            line = ours(line) + f' --set http.{kind}_port={http}'
+            http[kind] = free_port()
+            line = ours(line) + f' --set http.{kind}_port={http[kind]}'
             line += listen if kind == 'router' and 'router.listen' not in line else ''
             terminal = Terminal(folder, line)
             stack.callback(terminal.stop)
@@ -93,11 +93,16 @@ def served(site: SimpleNamespace) -> list[str]:
     return [slot for slot, seat in gateway['components'][NAME].items() if seat['peer'] is not None]
 
 
-def connections(site: SimpleNamespace) -> int:
-    """As /metrics says."""
-    with urllib.request.urlopen(f'http://127.0.0.1:{site.http}/metrics', timeout=10) as answer:
-        text = answer.read().decode()
-    return int(float(re.search(r'jabberd_gateway_connections\{[^}]*\} (\S+)', text)[1]))
+def metric(site: SimpleNamespace, kind: str, name: str) -> float:
+    """Of the process of that kind."""
+    with urllib.request.urlopen(f'http://127.0.0.1:{site.http[kind]}/metrics', timeout=10) as answer:
+        match = re.search(rf'^{name}(?:\{{[^}}]*\}})? (\S+)$', answer.read().decode(), re.M)
+    assert match is not None, name
+    return float(match[1])
+
+
+def connections(site: SimpleNamespace) -> float:
+    return metric(site, 'component', 'jabberd_gateway_connections')
 
 
 class Instance(ComponentXMPP):
@@ -191,5 +196,35 @@ def test_a_router_is_killed_while_they_talk(site: SimpleNamespace) -> None:
         await asyncio.to_thread(router.popen.wait)
         router.start()
         await asyncio.to_thread(wait_for, 'the router is back', router.ready)
+
+    asyncio.run(talk())
+
+
+def test_the_gateway_itself_is_killed(site: SimpleNamespace) -> None:
+    """What is sent while it is away waits, and is answered once, in order, when it and its components are back."""
+
+    async def talk() -> None:
+        clients, instances = await start(site)
+        for client in clients:
+            client.send_message(f'a@{NAME}', 'before', mtype='chat')
+        owners = [(await answers(client, 1))[0][0] for client in clients]
+        # What was passed on, but not yet confirmed, may come again.
+        await asyncio.to_thread(wait_for, 'all is settled', lambda: not metric(site, 'c2s', 'jabberd_c2s_unconfirmed'))
+        gateway = site.terminals[-1]
+        gateway.popen.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(gateway.popen.wait)
+        for n in range(3):
+            for client in clients:
+                client.send_message(f'a@{NAME}', f'waiting {n}', mtype='chat')
+        for instance in instances:
+            instance.abort()
+        await asyncio.to_thread(gateway.start)
+        await asyncio.to_thread(wait_for, 'the gateway is back', gateway.ready)
+        instances = [await Instance(site, n).start() for n in range(4)]
+        for client, owner in zip(clients, owners, strict=True):
+            assert await answers(client, 3) == [[owner, f'waiting {n}'] for n in range(3)]
+        await asyncio.gather(*(client.plugin['xep_0199'].ping(DOMAIN) for client in clients))
+        assert not [note for client in clients for note in client.notes if note[0] in ('message', 'message_error')]
+        await leave(clients, instances)
 
     asyncio.run(talk())
