@@ -19,10 +19,11 @@ from inspect import isawaitable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from jabberd_tx.base.backoff import Backoff
 from jabberd_tx.base.replay import ReplayWindow
 from jabberd_tx.components.slot_gate import SlotGate, make_gate
 from jabberd_tx.components.slot_leases import SlotLeases
@@ -44,6 +45,8 @@ SENT = Stanza('iq', {})
 
 # What may wait here, taken and sent, before no more is asked for.
 MOST_PENDING = 1000
+# Refusals of a name that may be otherwise the next time.
+FOR_NOW = ('conflict', 'no-slot')
 # How long a stop waits for what is under way, and how often it looks.
 STOP_S, LOOK_S = 5.0, 0.02
 
@@ -88,6 +91,9 @@ class StanzaComponent:
         self._queues: dict[str, deque[_Arrival]] = {}  # by sender: what waits for a method that takes its time
         self._kept = KeptFrames(links, reactor, self.undelivered)
         self._options = options
+        self._backoff = Backoff(0.2, 60.0)
+        self._refusals = 0
+        self._again: IDelayedCall | None = None  # a name that was refused is asked for again
         self._gate: SlotGate | None = None
         if leases is not None:
             self._policy = policy = policy or 'to'
@@ -104,6 +110,9 @@ class StanzaComponent:
 
     async def stop(self) -> None:
         """Leave new work to others, finish what is under way."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         self.links.drain()
         end = self.reactor.seconds() + STOP_S
         while (self._taken or self._kept) and self.reactor.seconds() < end:
@@ -308,6 +317,16 @@ class StanzaComponent:
 
     def on_path_lost(self, name: str, node: str, link: Link) -> None:
         self._kept.path_lost(link, name)
+
+    def on_refused(self, name: str, outcome: str) -> None:
+        """Somebody else has the name, or our slot: until it is gone."""
+        if outcome in FOR_NOW and self._again is None:
+            self._again = self.reactor.callLater(self._backoff.delay(min(self._refusals, 10)), self._ask_again)
+            self._refusals += 1
+
+    def _ask_again(self) -> None:
+        self._again = None
+        self.links.bind(self.name, self._policy, **self._options)
 
     def on_drain(self, node: str) -> None:
         """The router picks others."""

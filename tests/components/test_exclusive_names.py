@@ -277,6 +277,22 @@ def test_with_slots_of_a_fixed_number_those_are_leased(site: Site) -> None:
     site.settled()
 
 
+def test_one_whose_slot_is_taken_has_it_when_the_other_is_gone(site: Site) -> None:
+    """It asks again, with pauses, and no more once it was stopped."""
+    before = site.rooms('muc-before', slots=1, slot=0)
+    after, never = site.rooms('muc-after', slots=1, slot=0), site.rooms('muc-never', slots=1, slot=0)
+    site.network.advance(20)
+    assert list(site.sender.links.instances(ROOMS)) == ['muc-before']
+    Deferred.fromCoroutine(never.stop())
+    Deferred.fromCoroutine(before.stop())
+    site.network.advance(40)
+    assert list(site.sender.links.instances(ROOMS)) == ['muc-after']
+    site.sender.say(KEYS[0])
+    site.network.advance(1)
+    assert len(after.taken) == 1
+    site.settled()
+
+
 def test_instances_of_one_name_all_are_exclusive_or_none_is(site: Site) -> None:
     site.rooms('muc-1')
     other = Recorder(site.network.links('muc-2'))
