@@ -53,6 +53,8 @@ OPTIONS = Section(
     ),
 )
 
+# From the port of one process that a supervisor has to that of the next of its kind.
+STEP = 10
 # The kinds of processes that have a port of their own.
 APART = ('router', 'c2s', 'sm', 'component')
 

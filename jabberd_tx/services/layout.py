@@ -24,7 +24,6 @@ from jabberd_tx.services.made_secret import made_secret
 TWISTD = [sys.executable, '-c', 'from twisted.scripts.twistd import run; run()', '--nodaemon', '--pidfile=']
 # Kind, and the option that says how many: in the order in which they are ended, so that nothing is lost.
 KINDS = (('c2s', 'c2s'), ('component', 'components'), ('sm', 'sm'), ('router', 'routers'))
-HTTP_STEP = 10
 
 
 class Planned(NamedTuple):
@@ -105,7 +104,7 @@ def _http(config: Config, kind: str, number: int, name: str, taken: dict[int, st
     if not options.enabled or not first:
         return []
     taken.setdefault(options.port, 'the supervisor')
-    port = first + (number - 1) * HTTP_STEP
+    port = first + (number - 1) * http.STEP
     if port > 65535 or port in taken:
         why = f'has {taken[port]} already' if port in taken else 'is none'
         raise ConfigError(f'http.{option}: expected another port: {name} would get {port}, which {why}')

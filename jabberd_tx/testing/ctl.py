@@ -16,6 +16,7 @@ from jabberd_tx.components.gateway import options as gateway
 from jabberd_tx.control import http
 from jabberd_tx.control import options as admin
 from jabberd_tx.control.ctl.main import command
+from jabberd_tx.control.watchdog import options as watchdog
 from jabberd_tx.link import options as link
 from jabberd_tx.routing import options as routing
 from jabberd_tx.storage.sql import mysql, sqlite
@@ -32,6 +33,7 @@ SECTIONS = [
     link.OPTIONS,
     http.OPTIONS,
     admin.OPTIONS,
+    watchdog.OPTIONS,
 ]
 
 # Serves two domains; the ports are of the system's choosing, and so are not looked at by `check`.

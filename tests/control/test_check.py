@@ -18,9 +18,11 @@ from jabberd_tx.control.check.database import check_data_folder, check_database
 from jabberd_tx.control.check.finding import FAIL, OK, WARN, Finding
 from jabberd_tx.control.check.limits import check_descriptors, check_sysctls, descriptor_limit
 from jabberd_tx.control.check.ports import Port, check_port
+from jabberd_tx.control.ctl.check import ports
+from jabberd_tx.control.ctl.site import Site
 from jabberd_tx.storage import migrations
 from jabberd_tx.storage.sql.sqlite_file import SqliteFile
-from jabberd_tx.testing.ctl import PLAIN, CtlSite
+from jabberd_tx.testing.ctl import PLAIN, SECTIONS, CtlSite
 
 NOW = datetime.now(UTC)
 
@@ -231,6 +233,16 @@ def test_check_says_ok_for_a_site_that_is_ready(tmp_path: Path) -> None:
     assert all(line[:6] in ('ok    ', 'warn  ') for line in said.out.splitlines()[:-1])
     assert said.out.splitlines()[-1].endswith(' 0 failed')
     assert f'schema {migrations.HEAD}' in said.out and 'somaxconn' in said.out and 'until' in said.out
+
+
+def test_the_ports_of_a_supervisor_s_processes_are_looked_at(tmp_path: Path) -> None:
+    """Routers after each other, HTTP ports in tens; none of a kind that is not there."""
+    text = '[http]\nenabled = true\n[router]\nlisten = "127.0.0.1:7000"\n[processes]\nrouters = 2\nsm = 1\n'
+    (tmp_path / 'jabberd.toml').write_text(text)
+    found = ports(Site(str(tmp_path / 'jabberd.toml'), [], SECTIONS))
+    expected = {('router.listen', 7000), ('router.listen', 7001), ('http.port', 5280), ('http.router_port', 5281)}
+    expected |= {('http.router_port', 5291), ('http.sm_port', 5283)}
+    assert {(port.option, port.number) for port in found} == expected
 
 
 def test_check_fails_with_status_1(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_what_does_not_fit_is_told_in_one_line(tmp_path, override, told):
     [
         ('processes.heartbeat_timeout=1', r'heartbeat_timeout: expected more than processes.heartbeat \(2 s\)'),
         ('processes.restart_maximum=0.1', 'processes.restart_maximum: expected processes.restart_initial'),
-        ('processes.sm=2', 'processes.sm: expected an integer from 0 to 1'),
+        ('processes.sm=2', 'processes.sm: expected 1, or redis.masters'),
     ],
 )
 def test_rules_of_the_section(tmp_path, override, told):

@@ -22,6 +22,7 @@ from jabberd_tx.control.check.limits import check_descriptors, check_sysctls, de
 from jabberd_tx.control.check.ports import Port, check_port
 from jabberd_tx.control.check.srv_lookup import look_up
 from jabberd_tx.control.ctl.site import Site
+from jabberd_tx.control.watchdog import options as watchdog
 from jabberd_tx.link.directory import parse_address
 from jabberd_tx.routing import options as routing
 from jabberd_tx.storage.sql.choosing import database
@@ -91,11 +92,17 @@ def ports(ctl: Site) -> list[Port]:
     """What the configuration wants to listen on; 0 (any port) is left out."""
     clients, web, router = ctl.section(c2s.OPTIONS), ctl.section(http.OPTIONS), ctl.section(routing.OPTIONS)
     host, _, number = router.listen.rpartition(':')
+    kept_up = ctl.section(watchdog.OPTIONS)
+    numbers = {'router': kept_up.routers, 'sm': kept_up.sm, 'c2s': kept_up.c2s, 'component': kept_up.components}
+    if not watchdog.is_supervised(kept_up):
+        numbers = dict.fromkeys(numbers, 1)
+    first = int(number) if number.isdigit() else 0
     wanted = [
-        Port('c2s.port', clients.interface, clients.port),
-        Port('c2s.tls_port', clients.interface, clients.tls_port),
-        Port('router.listen', host.strip('[]'), int(number) if number.isdigit() else 0),
+        Port('c2s.port', clients.interface, clients.port if numbers['c2s'] else 0),
+        Port('c2s.tls_port', clients.interface, clients.tls_port if numbers['c2s'] else 0),
     ]
+    # A supervisor's routers have ports after each other.
+    wanted += [Port('router.listen', host.strip('[]'), first and first + more) for more in range(numbers['router'])]
     if any(not external.connect for external in ctl.section(gateway.EXTERNAL)):
         components = ctl.section(gateway.OPTIONS)
         wanted += [
@@ -103,6 +110,8 @@ def ports(ctl: Site) -> list[Port]:
             Port('gateway.tls_port', components.tls_interface, components.tls_port),
         ]
     if web.enabled:
-        options = [http.port_option(kind) for kind in ('jabberd', *http.APART)]
-        wanted += [Port(f'http.{option}', web.interface, getattr(web, option)) for option in options]
+        for kind, count in {'jabberd': 1, **numbers}.items():
+            option = http.port_option(kind)
+            port = getattr(web, option)
+            wanted += [Port(f'http.{option}', web.interface, port and port + http.STEP * more) for more in range(count)]
     return [port for port in wanted if port.number]
