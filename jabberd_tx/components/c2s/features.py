@@ -23,9 +23,12 @@ def after_login(more: bytes) -> bytes:
     return b'<stream:features>%b%b</stream:features>' % (_ALWAYS_AFTER_LOGIN, more)
 
 
-def with_session(more: bytes) -> bytes:
-    """The features of a stream that has a session already (XEP-0388 with a bind or a resumption inline)."""
-    return b'<stream:features>%b%b%b</stream:features>' % (ACKS, _ROSTER, more)
+def with_session(counts: bool, more: bytes) -> bytes:
+    """The features of a stream that has a session already (XEP-0388 with a bind or a resumption inline).
+
+    counts  its stanzas are counted already (XEP-0198): a client that were offered that would ask for it once more
+    """
+    return b'<stream:features>%b%b%b</stream:features>' % (b'' if counts else ACKS, _ROSTER, more)
 
 
 def before_login(starttls: str, mechanisms: Sequence[str], bindings: Sequence[str], more: bytes = b'') -> bytes:

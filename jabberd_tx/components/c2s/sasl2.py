@@ -109,12 +109,12 @@ class ExtensibleExchange(Exchange):
 
     def _resume(self, who: Authenticated, session: Session, request: Nonza, inline: bytes) -> None:
         success = sasl2.success(session.jid, who.data, inline + resumed(session, request))
-        self._conn.write(success + self._features())
+        self._conn.write(success + self._features(session))
         self._login.over()
         wake(session, self._conn)
 
-    def _features(self) -> bytes:
-        return features.with_session(self._login.c2s.offer.after(self._login.domain))
+    def _features(self, session: Session) -> bytes:
+        return features.with_session(session.acks is not None, self._login.c2s.offer.after(self._login.domain))
 
     # ---- a session
 
@@ -137,7 +137,7 @@ class ExtensibleExchange(Exchange):
     def _bind(self, who: Authenticated, session: Session, bind: Bind, inline: bytes) -> None:
         enabled = self._login.c2s.resumable.enable(session, bind.acks) if bind.acks is not None else b''
         success = sasl2.success(session.jid, who.data, inline + sasl2.bound(enabled))
-        self._conn.write(success + self._features())
+        self._conn.write(success + self._features(session))
         self._login.over()
         self._conn.become(session)
         if bind.inactive and self._login.c2s.options.csi:

@@ -242,6 +242,20 @@ def test_a_repeat_makes_no_second_copy() -> None:
     assert couple.what_came() == [''] * 5
 
 
+def test_what_two_clients_send_at_once_is_copied_to_each_other() -> None:
+    """Also when it is the same number on both streams."""
+    couple = Couple()
+    number = max(couple.desk.number, couple.walk.number)
+    couple.desk.number = couple.walk.number = number
+    couple.c2s.holding = True
+    couple.desk.chat(couple.phone.jid, 'by desk')
+    couple.walk.chat(couple.phone.jid, 'by walk')
+    couple.site.settle()
+    couple.c2s.release()
+    came = couple.what_came()
+    assert came[:3] == ['sent:by walk', 'sent:by desk', 'by desk by walk']
+
+
 def test_a_copy_for_a_client_that_is_gone_is_lost_and_nobody_hears_of_it() -> None:
     couple = Couple()
     couple.tablet.live = False

@@ -20,13 +20,20 @@ function told(stanza) {
     condition: error?.children.find((child) => child.name !== "text")?.name,
     items: stanza.getChild("query", "jabber:iq:roster")?.getChildren("item").map((item) => item.attrs),
     delayed: stanza.getChild("delay", "urn:xmpp:delay") !== undefined, show: stanza.getChildText("show"),
+    xml: stanza.toString(),
   };
 }
 
+// An element from ["name", {attributes}, children or text ...].
+const built = (tree) => Array.isArray(tree) ? xml(tree[0], tree[1], ...tree.slice(2).map(built)) : tree;
+
 const commands = {
+  send: ({ tree }) => xmpp.send(built(tree)),
   message: ({ to, body }) => xmpp.send(xml("message", { to, type: "chat" }, xml("body", {}, body))),
   presence: ({ to, type, show }) => xmpp.send(xml("presence", { to, type }, show ? xml("show", {}, show) : undefined)),
   iq: ({ id, type, to, name, xmlns }) => xmpp.send(xml("iq", { id, type, to }, xml(name, { xmlns }))),
+  cut: () => (xmpp.socket.socket ?? xmpp.socket).destroy(),
+  resume: () => xmpp.reconnect.reconnect(),
   again: async () => { await xmpp.stop(); await xmpp.start(); },
   stop: async () => { await xmpp.stop(); process.exit(0); },
 };
@@ -35,6 +42,8 @@ xmpp.reconnect.stop();
 xmpp.on("error", (error) => tell("error", { condition: error.condition ?? error.code, text: error.message }));
 xmpp.on("online", (jid) => tell("online", { jid: jid.toString(), secure: xmpp.socket?.encrypted === true || xmpp.isSecure() }));
 xmpp.on("send", (element) => { if (element.is("authenticate")) tell("authenticate", { mechanism: element.attrs.mechanism }); });
+xmpp.streamManagement.on("resumed", () => tell("resumed"));
+xmpp.on("disconnect", () => tell("disconnect"));
 xmpp.on("offline", () => tell("offline"));
 xmpp.on("stanza", (stanza) => tell("stanza", told(stanza)));
 xmpp.start().catch((error) => { tell("refused", { condition: error.condition, text: error.message }); });

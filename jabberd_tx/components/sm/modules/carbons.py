@@ -146,6 +146,9 @@ class Carbons(Module):
 
 
 def copy_uid(uid: bytes, stream: bytes) -> bytes:
-    """The uid of the copy of a message that is for this stream: always the same, and of nothing else."""
-    mixed = int.from_bytes(uid[:16], 'big') ^ int.from_bytes(stream, 'big')
+    """The uid of the copy of a message that is for this stream: always the same, and of nothing else.
+
+    Of two clients' messages of the same number the copies for the other one are two, so the halves change places.
+    """
+    mixed = int.from_bytes(uid[:16], 'big') ^ int.from_bytes(stream[8:] + stream[:8], 'big')
     return mixed.to_bytes(16, 'big') + uid[16:]
