@@ -111,10 +111,13 @@ def test_what_is_killed_or_hangs_is_started_again(supervised: Supervised) -> Non
     os.kill(before['sm-1'], signal.SIGSTOP)
     os.kill(before['router-2'], signal.SIGKILL)
     os.kill(before['c2s-1'], signal.SIGKILL)
-    for name in ('sm-1', 'router-2', 'c2s-1'):
+    killed = ('sm-1', 'router-2', 'c2s-1')
+    for name in killed:
         one = supervised.comes_back(name, before[name])
         assert (one['restarts'], one['last_end']) == (1, 'signal SIGKILL')
     assert f'sm-1 (process {before["sm-1"]}) has not answered for 3 s' in supervised.supervisor.text()
+    shown = supervised.ctl('status').stdout
+    assert all(re.search(rf'(?m)^{name} +running, restarted once +\d+ ', shown) for name in killed), shown
     wait_for('clients can talk', supervised.all_linked)
     asyncio.run(_talk(supervised, 'after the storm'))
 
