@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from hypothesis import given
@@ -13,8 +14,10 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from jabberd_tx.base.hashing import rendezvous, slot_among
+from jabberd_tx.base.options import load
 from jabberd_tx.link.frames import Route, make_uid
-from jabberd_tx.routing.policies import IWatchingChooser, Settings, fixed
+from jabberd_tx.routing.options import OPTIONS, ROUTES
+from jabberd_tx.routing.policies import POLICIES, IWatchingChooser, Settings, fixed
 from jabberd_tx.routing.policies.fixed import LAPSE, FixedSlotChooser
 from jabberd_tx.routing.watched import WatchedFrames
 from jabberd_tx.xmpp.stanza import Stanza
@@ -29,6 +32,14 @@ def table(header: str) -> list[list[str]]:
     rows = after.split('\n\n', 1)[0].splitlines()[1:]
     assert rows
     return [[cell.strip().strip('`') for cell in row.strip('|').split('|')] for row in rows]
+
+
+# Indented tables of the page, one at a time.
+LISTINGS = [
+    dedent(found)
+    for found in re.findall(r'(?:^    .*\n)+', PAGE.read_text('utf-8'), re.M)
+    if found.startswith('    [[')
+]
 
 
 def frame(key: str | None, number: int = 1) -> Route:
@@ -72,6 +83,33 @@ def test_absent_slots_have_the_published_stand_ins(present: str, slots: str, key
             made.chooser.leave(f'gw-{slot}')
     assert slot_among(key, int(slots)) not in there
     assert made.pick(key) == f'gw-{stand_in}'
+
+
+@pytest.mark.parametrize(
+    ('user', 'before', 'after', 'slot', 'spilled'),
+    table('user | without slots, all there | without slots, `gw-1` gone | slot of four | `spill`, `gw-1` gone'),
+)
+def test_when_one_of_four_dies_users_are_where_the_page_says(
+    user: str, before: str, after: str, slot: str, spilled: str
+) -> None:
+    clock = Clock()
+    plain = POLICIES['from'].chooser(Settings('gw.example', False, (), clock))
+    for n in range(4):
+        plain.join(f'gw-{n}', 1.0)
+    clock.advance(0)
+    slots = Slots()
+    assert (plain.pick(frame(user)), slots.pick(user)) == (before, f'gw-{slot}')
+    plain.leave('gw-1')
+    slots.chooser.leave('gw-1')
+    assert (plain.pick(frame(user)), slots.pick(user)) == (after, spilled)
+
+
+@pytest.mark.parametrize('listing', LISTINGS)
+def test_each_listing_of_the_page_is_a_configuration(listing: str, tmp_path: Path) -> None:
+    file = tmp_path / 'site.toml'
+    file.write_text(listing)
+    (route,) = load(file, [OPTIONS, ROUTES]).section(ROUTES)
+    assert route.name.endswith('.example.net')
 
 
 def test_it_keeps_to_the_interface() -> None:
