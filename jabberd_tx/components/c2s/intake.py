@@ -82,7 +82,7 @@ class Intake:
         if session is not None:
             self._pins.bounced(frame, session, link)
         else:
-            self._moves.bounced(frame)
+            self._moves.questions.bounced(frame)
 
     def on_up(self, name: str, node: str, incarnation: bytes) -> None:
         """A node, or an sm of one of our domains, is there."""

@@ -32,12 +32,13 @@ from twisted.logger import Logger
 
 from jabberd_tx.components.c2s.away import Away
 from jabberd_tx.components.c2s.moved_state import pack, unpack
+from jabberd_tx.components.c2s.moving_questions import Questions
 from jabberd_tx.components.c2s.resumption import NotResumed, StreamId
 from jabberd_tx.components.c2s.returned import HOPS
 from jabberd_tx.components.c2s.session import ATTACHING, LIVE, Session
 from jabberd_tx.components.c2s.session_frames import announce
 from jabberd_tx.link import session as vocabulary
-from jabberd_tx.link.frames import BUSY, CLIENT, MOVED, NO_LINK, NO_SESSION, Bounce, Fanout, Route, make_uid
+from jabberd_tx.link.frames import BUSY, MOVED, NO_SESSION, Fanout, Route, make_uid
 from jabberd_tx.xmpp.acks import AcksError
 from jabberd_tx.xmpp.errors import CONDITIONS, stream_error
 from jabberd_tx.xmpp.stanza import Stanza
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from jabberd_tx.components.c2s.service import C2S
     from jabberd_tx.link.interfaces import Link
 
-# Seconds until a question is asked again, and how often it is.
-ASK_S, TRIES = 2.0, 4
 # Seconds for an sm to attach what was given.
 ATTACH_S = 10.0
 # Seconds until the old worker looks whether the new one has the session.
@@ -78,23 +77,23 @@ class Moves:
 
     def __init__(self, c2s: C2S) -> None:
         self._c2s = c2s
+        self.questions = Questions(c2s)
         self.given: dict[bytes, _Given] = {}
         self._gone: dict[bytes, str] = {}  # where streams are that were here
-        self._questions: dict[bytes, Deferred[Stanza]] = {}
         self._arriving: dict[bytes, Deferred[None]] = {}
 
     # ---- the new worker
 
     async def fetch(self, owner: str, id: StreamId, h: int) -> Session:
         """The session with that id, attached here, its client away; NotResumed."""
-        node = await self._where(owner, id.key)
+        node = await self.questions.where(owner, id.key)
         if node == self._c2s.node:
             return self._fetch_back(owner, id)
         if not node:
             raise NotResumed('item-not-found')
         parts: list[bytes] = []
         while True:
-            answer = await self._ask(node, None, owner, vocabulary.give(*id, owner, h, len(parts)), 0)
+            answer = await self.questions.ask(node, None, owner, vocabulary.give(*id, owner, h, len(parts)), 0)
             if answer.attrs.get('type') != vocabulary.STATE:
                 raise _refusal(answer)
             parts.append(answer.inner)
@@ -107,11 +106,6 @@ class Moves:
         if session.acks is None:
             raise NotResumed('item-not-found')
         return session
-
-    async def _where(self, owner: str, key: bytes) -> str:
-        domain = owner.rpartition('@')[2]
-        found = await self._ask(domain, owner, owner, vocabulary.find(key), CLIENT)
-        return found.attrs.get('node', '')
 
     def _fetch_back(self, owner: str, id: StreamId) -> Session:
         for given in self.given.values():
@@ -162,31 +156,6 @@ class Moves:
         arriving = self._arriving.pop(session.stream, None)
         if arriving is not None:
             arriving.callback(None)
-
-    async def _ask(self, dest: str, key: str | None, owner: str, question: Stanza, flags: int) -> Stanza:
-        """The answer; NotResumed when none comes."""
-        c2s = self._c2s
-        id = token_bytes(16)
-        for number in range(1, TRIES + 1):
-            link = c2s.links.pick(owner)
-            if link is not None:
-                link.route(Route(dest, key, c2s.node, 0, make_uid(id, number), HOPS, flags, question))
-            answer = self._questions[id] = Deferred()
-            answer.addTimeout(ASK_S, c2s.reactor)
-            try:
-                return await answer
-            except TimeoutError:
-                continue
-            finally:
-                self._questions.pop(id, None)
-        raise NotResumed('remote-server-timeout')
-
-    def bounced(self, frame: Bounce) -> None:
-        """Something of ours came back that is not a session's."""
-        if frame.reason == NO_LINK and not self._c2s.links.instances(frame.to):
-            question = self._questions.pop(frame.uid[:16], None)
-            if question is not None:
-                question.errback(NotResumed('item-not-found'))
 
     # ---- the old worker
 
@@ -309,7 +278,7 @@ class Moves:
         session, c2s = given.session, self._c2s
         assert session.resumption is not None
         try:
-            node = await self._where(session.bare, session.resumption.id.key)
+            node = await self.questions.where(session.bare, session.resumption.id.key)
         except NotResumed:
             return  # nobody knows: later
         finally:
@@ -354,9 +323,7 @@ class Moves:
         if kind == vocabulary.GIVE:
             self._give(frame, said)
         elif kind in (vocabulary.FOUND, vocabulary.STATE, vocabulary.KEPT):
-            question = self._questions.pop(frame.key, None)  # type: ignore[arg-type]
-            if question is not None:
-                question.callback(said)
+            self.questions.answered(frame.key, said)
         elif kind == vocabulary.ANNOUNCE:
             announce(self._c2s, frame.source)
         elif kind == vocabulary.ELSEWHERE:

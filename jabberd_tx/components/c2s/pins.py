@@ -27,12 +27,12 @@ from twisted.logger import Logger
 
 from jabberd_tx.base.backoff import Backoff
 from jabberd_tx.components.c2s.denied import refuse
+from jabberd_tx.components.c2s.repeats import repeat
 from jabberd_tx.components.c2s.returned import HOPS
 from jabberd_tx.components.c2s.session import ATTACHING, LIVE, STARTING, Session
 from jabberd_tx.components.c2s.sm_node import NOWHERE, SmNode
 from jabberd_tx.link import session as vocabulary
 from jabberd_tx.link.frames import BUSY, CLIENT, DENIED, NO_LINK, REPEAT, Bounce, Route, uid_number
-from jabberd_tx.xmpp.errors import error_reply
 
 if TYPE_CHECKING:
     from jabberd_tx.components.c2s.service import C2S
@@ -129,7 +129,7 @@ class Pins:
             self._attempts = 0
         self.adrift.pop(session, None)
         if self._choose_link(session):
-            self._repeat(session)
+            repeat(session)
         return True
 
     def bounced(self, frame: Bounce, session: Session, link: Link) -> None:
@@ -150,7 +150,7 @@ class Pins:
         elif frame.reason == BUSY:
             self._wait_for(session.pin, session)
         elif frame.reason == NO_LINK and self._take_other_link(session):
-            self._repeat(session)
+            repeat(session)
         elif session.conn is None:
             # Nobody may want to take over a session that is over: ask slowly.
             session.phase = ATTACHING
@@ -275,7 +275,7 @@ class Pins:
         elif pin.busy:
             self._wait_for(pin, session)
         elif self._choose_link(session):
-            self._repeat(session)
+            repeat(session)
 
     def _ask(self, session: Session) -> None:
         """Send start or attach; or, for one whose stream ended before it was started, just the end."""
@@ -312,37 +312,6 @@ class Pins:
             return False
         session.asked_over, session.link = session.link, link
         return True
-
-    def _repeat(self, session: Session) -> None:
-        """Send all that is unconfirmed, in order, to where the session is pinned now; then let the client go on."""
-        link, pin, epoch, unconfirmed = session.link, session.pin, session.epoch, session.unconfirmed
-        assert link is not None
-        for number, frame in unconfirmed.items():
-            frame = frame._replace(dest=pin.node, epoch=epoch, flags=frame.flags | REPEAT)
-            unconfirmed[number] = frame
-            link.route(frame)
-        if session.iqs is not None:
-            self._ask_again(session, link, pin)
-        if session.full:
-            session.release()
-
-    def _ask_again(self, session: Session, link: Link, pin: SmNode) -> None:
-        """IQs that an earlier sm has taken and not answered: a get again, an error for a set."""
-        assert session.iqs is not None
-        for id, asked in session.iqs.all():
-            if asked.number in session.unconfirmed:
-                asked.pin, asked.given_up = pin, False  # it has just been repeated
-            elif asked.pin is pin and not asked.given_up:
-                pass  # its answer is under way
-            elif asked.is_get and asked.pin is not pin:
-                # Again whenever a link is lost, since nobody's confirm is waited for.
-                uid = session.stream + asked.number.to_bytes(8, 'big')
-                flags = CLIENT | REPEAT
-                link.route(Route(pin.node, session.bare, self._c2s.node, session.epoch, uid, HOPS, flags, asked.stanza))
-            else:
-                session.iqs.answered(id)
-                text = 'it may or may not have been done'
-                session.answer(error_reply(asked.stanza, 'internal-server-error', text, 'wait'))
 
     def _repin(self, session: Session) -> None:
         session.phase = ATTACHING
