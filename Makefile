@@ -26,7 +26,8 @@ run: $(VENV)/run.done
 test: debian lint $(NPM)
 	scripts/test-wire $(VENV) $(DEBIAN_PYTHON)
 	HYPOTHESIS_PROFILE=test $(PYTEST) -q -m 'not system' -n auto
-	HYPOTHESIS_PROFILE=test $(PYTEST) -q -m system --durations=10
+	HYPOTHESIS_PROFILE=test $(PYTEST) -q -m 'system and not load' -n auto --dist loadfile --durations=10
+	HYPOTHESIS_PROFILE=test $(PYTEST) -q -m load
 
 check: $(VENV)/test.done
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit

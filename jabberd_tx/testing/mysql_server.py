@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import getpass
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pymysql
+
+from jabberd_tx.testing.ports import free_port
 
 # What makes a test server quick: nothing of it outlives the test.
 _QUICK = (
@@ -25,9 +26,7 @@ class MysqlServer:
 
     def __init__(self, folder: Path, *more: str) -> None:
         self.folder, self._more = folder, more
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         # A Unix socket's path may not be long.
         self.socket = str(folder / 's')
         self._process: subprocess.Popen[bytes] | None = None

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jabberd_tx.storage.redis.connection import encode
+from jabberd_tx.testing.ports import free_port
 
 
 class RedisServer:
@@ -22,9 +23,7 @@ class RedisServer:
     def __init__(self, folder: Path, *more: str, sentinel: Sequence[str] = ()) -> None:
         self.folder, self._more, self._sentinel = folder, more, sentinel
         folder.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

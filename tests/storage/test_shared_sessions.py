@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -22,6 +23,8 @@ from jabberd_tx.storage.sessions.interface import Session
 from jabberd_tx.storage.sessions.shared import SharedSessions
 from jabberd_tx.testing.redis_server import RedisServer
 from jabberd_tx.testing.sessions_conformance import JULIET, SessionsConformance, session
+
+pytestmark = pytest.mark.system
 
 OPTIONS = SimpleNamespace(prefix='t:', database=0, password='', timeout=2.0, patience=5.0, announcing=0.0, cached=1000)
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from processes import DOMAIN, Process, Site, free_port, wait_for
+from processes import DOMAIN, Process, Site, wait_for
+
+from jabberd_tx.testing.ports import free_port
 
 SECRET = 'a secret of components'
 SETTINGS = """

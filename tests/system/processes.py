@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jabberd_tx.control.http import port_option
+from jabberd_tx.testing.ports import free_port
 
 SHAPES = ('one process', 'apart')
 READY_S = 30.0
@@ -45,13 +45,6 @@ idle_timeout = 0
 secret = "{secret}"
 routers = [{routers}]
 """
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(what: str, true: Callable[[], bool], seconds: float = READY_S) -> None:

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from processes import DOMAIN, free_port, wait_for
+from processes import DOMAIN, wait_for
+
+from jabberd_tx.testing.ports import free_port
 
 CONFIG = """
 run_as_root = true

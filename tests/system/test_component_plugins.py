@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, tostring
 
 import pytest
-from processes import DOMAIN, Process, Site, free_port, wait_for
+from processes import DOMAIN, Process, Site, wait_for
 from prosody import COMPONENT, Prosody, prosody
 from slixmpp.exceptions import IqError
 from slixmpp_client import Client
 
 from jabberd_tx.testing.blocking_client import BlockingClient
+from jabberd_tx.testing.ports import free_port
 from tests.component_tutorial import PAGE, configurations, import_path, make_packages
 
 HERE = Path(__file__).parent

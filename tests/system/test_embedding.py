@@ -14,10 +14,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from processes import DOMAIN, Site, free_port, wait_for
+from processes import DOMAIN, Site, wait_for
 from slixmpp.exceptions import IqError
 from slixmpp.xmlstream import ET
 from slixmpp_client import Client
+
+from jabberd_tx.testing.ports import free_port
 
 EXAMPLES = Path(__file__).parents[2] / 'examples'
 BOT = f'echo.{DOMAIN}'

@@ -10,6 +10,8 @@ import pytest
 from load import Load
 from under_load import check, ended, start, under_load
 
+pytestmark = pytest.mark.load
+
 
 @pytest.mark.parametrize(
     ('name', 'number', 'again'),

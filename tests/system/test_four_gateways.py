@@ -14,11 +14,15 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
 from component_site import SECRET, ComponentSite
 from load import BODY, Load, LoadClient
-from processes import DOMAIN, free_port
+from processes import DOMAIN
 
 from jabberd_tx.testing.checker import Checker
+from jabberd_tx.testing.ports import free_port
+
+pytestmark = pytest.mark.load
 
 USERS, RATE, INSTANCES = 200, 600, 4
 AWAY_S, BACK_S, CALM_S = 0.8, 0.8, 0.4

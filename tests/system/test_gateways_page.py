@@ -14,12 +14,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from processes import CTL, DOMAIN, free_port, wait_for
+from processes import CTL, DOMAIN, wait_for
 from slixmpp import ComponentXMPP
 from slixmpp_client import Client
 from test_getting_started import Terminal
 
 from jabberd_tx.base.certificates import self_signed
+from jabberd_tx.testing.ports import free_port
 
 PAGE = (Path(__file__).parents[2] / 'docs' / 'gateways.md').read_text()
 PART = PAGE.partition('## Four instances behind two routers')[2].partition('\n## ')[0]

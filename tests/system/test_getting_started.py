@@ -14,10 +14,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from processes import CTL, DOMAIN, TWISTD, free_port, wait_for
+from processes import CTL, DOMAIN, TWISTD, wait_for
 from slixmpp_client import Client
 
 from jabberd_tx.base.certificates import self_signed
+from jabberd_tx.testing.ports import free_port
 
 PAGE = (Path(__file__).parents[2] / 'docs' / 'getting-started.md').read_text()
 APART = PAGE.partition('## Processes apart')[2].partition('\n## ')[0]

@@ -13,6 +13,8 @@ from under_load import CLIENTS, SETTINGS, check, ended, under_load
 
 from jabberd_tx.testing.redis_server import RedisServer
 
+pytestmark = pytest.mark.load
+
 RATE = 500
 LASTS_S, ANNOUNCING_S = 14.0, 1.0
 

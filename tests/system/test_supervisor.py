@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import DOMAIN, Site, free_port, wait_for
+from processes import DOMAIN, Site, wait_for
 from slixmpp_client import Client
 
 from jabberd_tx.control.admin_client import AdminLink
+from jabberd_tx.testing.ports import free_port
 
 NAMES = ['c2s-1', 'c2s-2', 'component-1', 'sm-1', 'router-1', 'router-2']
 LINKED = ['c2s-1', 'c2s-2', 'sm-1']

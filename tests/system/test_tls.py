@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import DOMAIN, SHAPES, Site, free_port, wait_for
+from processes import DOMAIN, SHAPES, Site, wait_for
 from raw_client import RawClient, header, trust
 
 from jabberd_tx.base.certificates import self_signed
+from jabberd_tx.testing.ports import free_port
 
 OTHER = 'example.net'
 TABLE = f"""
