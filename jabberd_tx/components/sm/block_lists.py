@@ -96,6 +96,15 @@ class BlockLists:
         async with self._locks.holding(owner):
             return await self._read(owner)
 
+    def knows(self, owner: str) -> bool:
+        """Whether the list is here, or on its way."""
+        return self.peek(owner) is not None or not self._locks.are_free(owner)
+
+    def learn(self, owner: str, jids: Sequence[str]) -> None:
+        """What `blocks.get` has given."""
+        if not self.knows(owner):
+            self._keep(owner, jids)
+
     async def _read(self, owner: str) -> Blocked:
         """With the lock held."""
         return self._keep(owner, await self._sm.storage.run(blocks.get, owner))

@@ -137,6 +137,7 @@ class Lifecycle:
             session.behind = session.priority >= 0 and bool(self._sm.hooks.chains['session_behind'])
             # It may have asked for them; a push that it does not want does no harm.
             session.interested = session.block_pushes = True
+        await self._sm.first_reads.of(session.bare)
         if self._sm.hooks.chains['session_opening']:
             await self._sm.hooks.ask('session_opening', session)
         other = await self._sessions.open(session, replace)

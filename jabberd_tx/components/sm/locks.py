@@ -20,6 +20,10 @@ class KeyedLocks:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def are_free(self, key: str) -> bool:
+        """Whether nobody has this one."""
+        return key not in self._waiting
+
     @asynccontextmanager
     async def holding(self, key: str) -> AsyncIterator[None]:
         """`async with locks.holding(key):` — in the order in which they ask."""

@@ -100,6 +100,15 @@ class Rosters:
                     changes = None
             then(Update(kept.version, kept.items, changes))
 
+    def knows(self, owner: str) -> bool:
+        """Whether the roster is here, or on its way."""
+        return owner in self._kept or not self._locks.are_free(owner)
+
+    def learn(self, owner: str, loaded: tuple[str, list[Item]]) -> None:
+        """What `rosters.load` has given."""
+        if not self.knows(owner):
+            self._keep(owner, loaded[0], {item.jid: item for item in loaded[1]})
+
     async def _read(self, owner: str) -> _Kept:
         """With the lock held."""
         version, items = await self._storage.run(rosters.load, owner)

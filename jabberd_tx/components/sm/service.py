@@ -23,6 +23,7 @@ from jabberd_tx.components.sm.delivery import Delivery
 from jabberd_tx.components.sm.elsewhere import Elsewhere
 from jabberd_tx.components.sm.feed import Feed
 from jabberd_tx.components.sm.finding import ActiveModules
+from jabberd_tx.components.sm.first_reads import FirstReads
 from jabberd_tx.components.sm.handshake import Handshake
 from jabberd_tx.components.sm.hooks import Hooks
 from jabberd_tx.components.sm.inbound import Intake
@@ -41,6 +42,7 @@ from jabberd_tx.components.sm.rosters import Rosters
 from jabberd_tx.components.sm.tally import Tallies
 from jabberd_tx.link.frames import CLIENT, Bounce, Fanout, Route, Working
 from jabberd_tx.link.interfaces import Link, Links
+from jabberd_tx.storage import rosters
 from jabberd_tx.storage.operations import Storage
 from jabberd_tx.storage.sessions.interface import Session, SessionStore
 from jabberd_tx.xmpp.errors import error_reply, may_reply
@@ -61,6 +63,7 @@ class SessionManager:
 
     domains   what it serves
     sessions, storage, accounts, rosters   who is online, and what outlives a process
+    first_reads   what is read at once when a user's session starts
     hooks, iqs, modules   who has a say, who answers what, and which modules are on
     metrics   where they may count what they like; what is counted of each anyway is in `tallies`
     posts     sends stanzas to sessions and names
@@ -101,6 +104,8 @@ class SessionManager:
         self.hooks = Hooks(tallies=self.tallies)
         self.accounts = KnownAccounts(storage, reactor.seconds)
         self.rosters = Rosters(storage, reactor.seconds, lambda: int(options.roster_cache), self.is_alone)
+        self.first_reads = FirstReads(storage, self.is_alone)
+        self.first_reads.add(rosters.load, self.rosters.knows, self.rosters.learn)
         self.posts = Posts(links, reactor, lambda: float(options.busy_seconds))
         self.paths = self.posts.paths = Paths(links, self._in_flight)
         self.elsewhere, self.feed = Elsewhere(self), Feed(self)

@@ -29,6 +29,7 @@ class AvatarHash(Module):
         """Nobody's photo is known."""
         # bare JID -> the hash, or ''; only while there is no other sm that may change it.
         self._known: dict[str, str] = {}
+        self.sm.first_reads.add(vcards.photo, lambda owner: owner in self._known, self._learn)
 
     @hook('presence_broadcast', order=60)
     def complete(self, stanza: Stanza, session: Session) -> Stanza | Awaitable[Stanza | None] | None:
@@ -55,6 +56,10 @@ class AvatarHash(Module):
     def forget_user(self, owner: str) -> None:
         """The account may be removed, and its vCard with it."""
         self._known.pop(owner, None)
+
+    def _learn(self, owner: str, photo: str) -> None:
+        if owner not in self._known:
+            self._remember(owner, photo)
 
     def _remember(self, owner: str, photo: str) -> None:
         if not self.sm.is_alone():

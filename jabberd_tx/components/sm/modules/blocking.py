@@ -68,6 +68,7 @@ class Blocking(Module):
         """No list is known yet."""
         self._lists = BlockLists(self.sm, lambda: int(self.values.cache))
         self._presence = BlockPresence(self.sm)
+        self.sm.first_reads.add(blocks.get, self._lists.knows, self._lists.learn)
         self._pushes = 0
 
     # ---- commands
