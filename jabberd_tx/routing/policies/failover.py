@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from zope.interface import implementer
 
 from jabberd_tx.link.frames import Route
-from jabberd_tx.routing.policies.interface import IChooser, IRoutingPolicy, Settings
+from jabberd_tx.routing.policies.interface import IRoutingPolicy, ISharingChooser, Settings
 
 
-@implementer(IChooser)
+@implementer(ISharingChooser)
 class FailoverChooser:
     """Nodes that the configuration does not list come after those that it does, in order of their names, so that
     every router chooses the same."""
@@ -28,6 +30,10 @@ class FailoverChooser:
 
     def pick(self, frame: Route) -> str:
         return self._first
+
+    def share(self, node: str) -> Callable[[Route], bool]:
+        has_all = node == self._first
+        return lambda frame: has_all
 
     def close(self) -> None:
         """Holds nothing."""

@@ -8,11 +8,13 @@ seconds at most.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from zope.interface import implementer
 
 from jabberd_tx.base.hashing import rendezvous, slot_among
 from jabberd_tx.link.frames import Route, confirmation
-from jabberd_tx.routing.policies.interface import IWatchingChooser, Settings
+from jabberd_tx.routing.policies.interface import ISharingChooser, IWatchingChooser, Settings
 from jabberd_tx.routing.policies.keys import key_of
 
 # Keys whose stand-in is remembered, and keys of which frames are with a stand-in.
@@ -34,7 +36,7 @@ class _Lent:
         self.out: set[bytes] = set()
 
 
-@implementer(IWatchingChooser)
+@implementer(IWatchingChooser, ISharingChooser)
 class FixedSlotChooser:
     """`pick` answers '' for a key whose slot is absent."""
 
@@ -67,6 +69,10 @@ class FixedSlotChooser:
         """The slot of the frame's key; None: it has no key."""
         key = key_of(frame, self._attribute, self._whole)
         return None if key is None else slot_among(key, self._slots)
+
+    def share(self, node: str) -> Callable[[Route], bool]:
+        slots = {slot for slot, there in enumerate(self._nodes) if there == node}
+        return lambda frame: self.slot(frame) in slots
 
     def pick(self, frame: Route) -> str | None:
         key = key_of(frame, self._attribute, self._whole)

@@ -60,6 +60,13 @@ class IWatchingChooser(IChooser):
         """
 
 
+class ISharingChooser(IChooser):
+    """One that gives each instance a share of the keys, so that what one loses is certain others'."""
+
+    def share(node: str) -> Callable[[Route], bool]:
+        """Whether a frame is of the share that this instance has now; to be asked also when it has it no more."""
+
+
 class IRoutingPolicy(Interface):
     """A way to choose.  One object for all names; found by twisted.plugin when it is an IPlugin as well."""
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from zope.interface import implementer
 
-from jabberd_tx.base.slots import SlotTable
+from jabberd_tx.base.slots import SlotTable, slot_of
 from jabberd_tx.link.frames import Route
-from jabberd_tx.routing.policies.interface import IChooser, IRoutingPolicy, Settings
+from jabberd_tx.routing.policies.interface import IRoutingPolicy, ISharingChooser, Settings
 from jabberd_tx.routing.policies.keys import key_of
 
 
-@implementer(IChooser)
+@implementer(ISharingChooser)
 class SlotChooser:
     """A slot table over the instances, and where the key is taken from."""
 
@@ -23,6 +25,15 @@ class SlotChooser:
     def pick(self, frame: Route) -> str | None:
         key = key_of(frame, self._attribute, self._whole)
         return None if key is None else self._table.pick(key)
+
+    def share(self, node: str) -> Callable[[Route], bool]:
+        slots = self._table.slots_of(node)
+
+        def is_of_it(frame: Route) -> bool:
+            key = key_of(frame, self._attribute, self._whole)
+            return key is not None and slot_of(key) in slots
+
+        return is_of_it
 
 
 @implementer(IRoutingPolicy)
