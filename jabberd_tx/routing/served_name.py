@@ -108,13 +108,17 @@ class ServedName:
         for there, others in self._asked.items():
             if there != node and self._differ(asked, others):
                 raise Refused(CONFLICT)
-        rule = self._rule({**self._asked, node: asked})
+        everybody = {**self._asked, node: asked}
+        rule = self._rule(everybody)
         if rule.slots and rule.policy not in KEYED or asked.slot is not None and not rule.slots:
             raise Refused(CONFLICT)
         if rule.slots and asked.exclusive and self._options.absent == SPILL:
             raise Refused(CONFLICT)
         if rule != self.rule:
-            self._change(rule)
+            if rule.slots:
+                # Refused before anything has changed.
+                _take_all(Seats(rule.slots, self._options.order), everybody)
+            self._change(rule, everybody)
         if self._seats is not None:
             before = self._seats.of(node)
             if before != self._seats.take(node, asked.slot):
@@ -130,7 +134,7 @@ class ServedName:
         self._draining.discard(node)
         rule = self._rule(self._asked)
         if rule != self.rule and self._asked:
-            self._change(rule)
+            self._change(rule, self._asked)
         self._settle()
         if self._seats is not None:
             self._seats.leave(node)
@@ -152,8 +156,8 @@ class ServedName:
     def wait(self, held: Held) -> str | None:
         """HELD, FULL or ABSENT (routing/held.py) for a frame that nobody was picked for; None: all slots are absent, or
         there are none, and nothing waits for that."""
-        if self._lost and self._joined and self._settling.holds_up(held.frame):
-            return FULL
+        if self._joined and (self._fixed is None or self._options.absent == SPILL):
+            return FULL  # it is held up for a moment only
         if self._fixed is None or not self._asked and not self.waits:
             return None
         if self._held is None:
@@ -211,14 +215,13 @@ class ServedName:
             for slot in (ANYBODY, *range(rule.slots)):
                 self._held.absent(slot)
 
-    def _change(self, rule: Rule) -> None:
-        """Another rule for those that are there; what waits, waits by that."""
+    def _change(self, rule: Rule, everybody: dict[str, Asked]) -> None:
+        """Another rule for them; what waits, waits by that."""
         waiting = self._held.take_all() if self._held is not None else []
         self.close()
         self._begin(rule)
         if self._seats is not None:
-            for node, asked in self._asked.items():
-                self._seats.take(node, asked.slot)
+            _take_all(self._seats, everybody)
         for held in waiting:
             if self.wait(held) != HELD:
                 self._out.bounce(held)
@@ -278,3 +281,9 @@ class ServedName:
 
 def _wishes(asked: Asked) -> Rule:
     return Rule(asked.policy, asked.key, asked.slots)
+
+
+def _take_all(seats: Seats, everybody: dict[str, Asked]) -> None:
+    """Refused when there are not seats for all of them."""
+    for node, asked in everybody.items():
+        seats.take(node, asked.slot)

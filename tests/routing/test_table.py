@@ -262,3 +262,57 @@ def test_whatever_happens_somebody_who_serves_the_name_is_picked(policy: str, hi
             clock.advance(0)
         wanted = {node for node, drains in there.items() if not drains} or set(there) or {None}
         assert picked(table, count=20) <= wanted
+
+
+# ---- slots of a fixed number
+
+
+def test_one_that_asks_for_slots_that_the_others_do_not_fit_in_is_refused_and_nothing_changes() -> None:
+    clock = Clock()
+    table = NameTable(clock, 'to')
+    for node in ('n1', 'n2', 'n3'):
+        table.bind('example.net', node, ANY)
+    clock.advance(0)
+    with pytest.raises(Refused, match='no-slot'):
+        table.bind('example.net', 'n4', Asked('', '', 1.0, slots=2))
+    with pytest.raises(Refused, match='bad-option'):
+        table.bind('example.net', 'n4', Asked('', '', 1.0, slots=8, slot=8))
+    assert picked(table) == {'n1', 'n2', 'n3'}
+    assert table.bind('example.net', 'n4', Asked('', '', 1.0, slots=4))
+    assert picked(table) == {'n1', 'n2', 'n3', 'n4'}
+    assert table.get('example.net').slots == {0: 'n1', 1: 'n2', 2: 'n3', 3: 'n4'}  # type: ignore[union-attr]
+    table.unbind('example.net', 'n4')
+    clock.advance(0)
+    assert table.get('example.net').slots == {}, 'nobody else asks for slots'  # type: ignore[union-attr]
+    assert picked(table) == {'n1', 'n2', 'n3'}
+
+
+@pytest.mark.parametrize(
+    ('asked', 'outcome'),
+    [
+        (Asked('random', '', 1.0, slots=4), 'conflict'),
+        (Asked('', '', 1.0, slot=0), 'conflict'),
+        (Asked('', '', 1.0, slots=4, slot=4), 'bad-option'),
+    ],
+)
+def test_what_does_not_go_together_is_refused_and_leaves_nothing_behind(asked: Asked, outcome: str) -> None:
+    table = NameTable(Clock(), 'to')
+    with pytest.raises(Refused, match=outcome):
+        table.bind('example.net', 'n1', asked)
+    assert 'example.net' not in table
+
+
+def test_exclusive_slots_do_not_spill_over() -> None:
+    table = NameTable(Clock(), 'to', [route('example.net', slots=2, absent='spill')])
+    with pytest.raises(Refused, match='conflict'):
+        table.bind('example.net', 'n1', Asked('', '', 1.0, slot=0, exclusive=True))
+    assert table.bind('example.net', 'n1', Asked('', '', 1.0, slot=0))
+
+
+def test_an_instance_may_move_to_another_slot() -> None:
+    table = NameTable(Clock(), 'to', [route('example.net', slots=2, absent='bounce')])
+    table.bind('example.net', 'n1', Asked('', '', 1.0, slot=0))
+    before = {key for key in range(100) if table.pick(frame(f'user{key}@example.net')) == 'n1'}
+    assert not table.bind('example.net', 'n1', Asked('', '', 1.0, slot=1))
+    after = {key for key in range(100) if table.pick(frame(f'user{key}@example.net')) == 'n1'}
+    assert before and before | after == set(range(100)) and not before & after
