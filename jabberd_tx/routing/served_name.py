@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from jabberd_tx.link.frames import ABSENT, Route
 from jabberd_tx.routing.asked import CONFLICT, Asked, Refused
@@ -14,7 +14,7 @@ from jabberd_tx.routing.options import BOUNCE, KEYED, ROUTES, SPILL, WAIT
 from jabberd_tx.routing.policies import IChooser, ISharingChooser, Settings, found
 from jabberd_tx.routing.policies.fixed import FixedSlotChooser
 from jabberd_tx.routing.seats import Seats
-from jabberd_tx.routing.settling import Settling
+from jabberd_tx.routing.settling import MOMENT, Settling
 from jabberd_tx.routing.watched import WatchedFrames
 
 # What frames without a key wait for: anybody.
@@ -49,7 +49,7 @@ class ServedName:
 
     __slots__ = (
         '_asked', '_chooser', '_configured', '_draining', '_fixed', '_held', '_joined', '_keyless', '_name', '_only',
-        '_lost', '_options', '_out', '_seats', '_settling', 'rule',
+        '_later', '_left', '_lost', '_options', '_out', '_seats', '_settling', 'rule',
     )  # fmt: skip
 
     def __init__(self, name: str, configured: Any | None, surroundings: Surroundings) -> None:
@@ -63,6 +63,8 @@ class ServedName:
         self._only: str | None = None
         self._settling = Settling(surroundings.clock.seconds)
         self._lost = self._settling.lost
+        self._left: dict[int, float] = {}  # slots for which frames wait: until when their next instance gets none
+        self._later: IDelayedCall | None = None
         self._fixed: FixedSlotChooser | None = None
         self._seats: Seats | None = None
         self._held: HeldFrames | None = None
@@ -130,6 +132,9 @@ class ServedName:
         """The node serves it no more."""
         if len(self._joined) > 1 and node in self._joined and self._moves_keys():
             self._settling.gone(self._chooser.share(node))  # type: ignore[attr-defined]
+        slot = self._seats.of(node) if self._seats is not None else None
+        if self._held is not None and slot is not None and node in self._joined:
+            self._left[slot] = self._out.clock.seconds() + MOMENT
         self._asked.pop(node, None)
         self._draining.discard(node)
         rule = self._rule(self._asked)
@@ -179,6 +184,9 @@ class ServedName:
         """Nobody serves it any more."""
         self._chooser.close()
         self._keyless.close()
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         if self._held is not None:
             self._held.close()
 
@@ -229,7 +237,7 @@ class ServedName:
     # ---- who is there
 
     def _moves_keys(self) -> bool:
-        """Whether the keys of one that goes are certain others' at once: nobody waits for it, nor gets anything back."""
+        """Whether the keys of one that goes are certain others' at once."""
         return ISharingChooser.providedBy(self._chooser) and (self._fixed is None or self._options.absent == SPILL)
 
     def _settle(self) -> None:
@@ -257,7 +265,25 @@ class ServedName:
         if self._fixed is not None and self._options.absent == BOUNCE:
             return there
         steady = {node: weight for node, weight in there.items() if node not in self._draining}
-        return steady if self._held is not None else steady or there
+        if self._held is None:
+            return steady or there
+        return {node: weight for node, weight in steady.items() if self._may_begin(node)}
+
+    def _may_begin(self, node: str) -> bool:
+        """Whether senders know for sure that whoever had its slot before is gone (routing/settling.py)."""
+        assert self._seats is not None
+        slot, now = self._seats.seat(node), self._out.clock.seconds()
+        until = self._left.get(slot, 0.0)
+        if until <= now:
+            self._left.pop(slot, None)
+            return True
+        if self._later is None:
+            self._later = self._out.clock.callLater(until - now, self._settle_later)
+        return False
+
+    def _settle_later(self) -> None:
+        self._later = None
+        self._settle()
 
     def _part(self, node: str, slot: int | None) -> None:
         """Not picked any more; `slot`: that it had."""

@@ -13,6 +13,7 @@ from jabberd_tx.link.frames import ABSENT, BUSY, NO_LINK, Bounce, Confirm, Route
 from jabberd_tx.link.interfaces import Link
 from jabberd_tx.link.kept_frames import KeptFrames
 from jabberd_tx.routing.options import BOUNCE, ROUTES, SPILL, WAIT
+from jabberd_tx.routing.settling import MOMENT
 from jabberd_tx.testing.checker import Checker
 from jabberd_tx.testing.network import Network, Recorder
 from jabberd_tx.xmpp.stanza import Stanza
@@ -173,7 +174,26 @@ def test_what_a_sender_sends_before_it_has_heard_of_the_loss_does_not_overtake_w
     sender.say(BY_SLOT[1][0], 2)
     net.settle()
     assert net.router._names.held == 5
-    assert Instance(net, 1).ids == [0, 1, 2, 3, 4]
+    successor = Instance(net, 1)
+    net.advance(MOMENT)
+    assert successor.ids == [0, 1, 2, 3, 4]
+
+
+def test_a_successor_that_is_quicker_than_the_news_gets_nothing_before_what_is_repeated(coded: bool) -> None:
+    net = network(WAIT, coded)
+    one, sender = Instance(net, 1, confirms=False), Keeper(net)
+    sender.say(BY_SLOT[1][0], 3)
+    net.settle()
+    one.links.stop()
+    sender.say(BY_SLOT[1][0], 2)
+    successor = Recorder(net.links('gw-new'))
+    successor.links.bind(GATEWAY, slot=1)
+    sender.say(BY_SLOT[1][0], 2)
+    net.advance(MOMENT)
+    assert distinct([int(stanza.attrs['id']) for stanza in successor.stanzas]) == [0, 1, 2, 3, 4, 5, 6]
+    sender.say(BY_SLOT[1][0], 1)
+    net.settle()
+    assert int(successor.stanzas[-1].attrs['id']) == 7 and not sender.kept
 
 
 def test_the_frames_of_a_sender_that_is_gone_are_not_handed_over() -> None:
@@ -258,6 +278,7 @@ def test_only_the_absent_slots_keys_spill_over_and_come_back(coded: bool) -> Non
     instances = [Instance(net, slot) for slot in range(4)]
     sender = Recorder(net.links('c2s-1'))
     instances[1].links.stop()
+    net.advance(1)
     say(sender, *KEYS)
     net.settle()
     rest = [one for slot, one in enumerate(instances) if slot != 1]

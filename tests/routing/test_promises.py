@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from jabberd_tx.link.frames import Route, make_uid
+from jabberd_tx.link.frames import REPEAT, Route, make_uid
 from jabberd_tx.routing.asked import Asked
 from jabberd_tx.routing.options import ROUTES, SPILL
 from jabberd_tx.routing.table import NameTable
@@ -21,7 +21,9 @@ from jabberd_tx.xmpp.stanza import Stanza
 NAME = 'example.net'
 NODES = [f'sm-{n}' for n in range(5)]
 KEYS = [f'user{n}@example.net' for n in range(150)]
-FRAMES = [Route(NAME, key, 'c2s-1', 0, make_uid(b's' * 16, n), 4, 0, Stanza('iq', {})) for n, key in enumerate(KEYS)]
+FRAMES = [
+    Route(NAME, key, 'c2s-1', 0, make_uid(b's' * 16, n), 4, REPEAT, Stanza('iq', {})) for n, key in enumerate(KEYS)
+]
 
 members = st.dictionaries(st.sampled_from(NODES), st.sampled_from([0.5, 1.0, 1.0, 2.0]), min_size=1)
 # What a router has seen before: a node comes with a weight, or (0) leaves; None: time passes.

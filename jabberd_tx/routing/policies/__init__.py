@@ -5,4 +5,6 @@ from __future__ import annotations
 from jabberd_tx.routing.policies.finding import POLICIES, found, known
 from jabberd_tx.routing.policies.interface import IChooser, IRoutingPolicy, ISharingChooser, IWatchingChooser, Settings
 
-__all__ = ['POLICIES', 'IChooser', 'IRoutingPolicy', 'ISharingChooser', 'IWatchingChooser', 'Settings', 'found', 'known']
+__all__ = [
+    'POLICIES', 'IChooser', 'IRoutingPolicy', 'ISharingChooser', 'IWatchingChooser', 'Settings', 'found', 'known',
+]  # fmt: skip
