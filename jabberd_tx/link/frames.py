@@ -23,6 +23,7 @@ COPY = 129
 REPEAT = 1  # sent before on a path that is gone: it may have arrived
 CLIENT = 2  # comes from the owner's own client: c2s to the session owner's sm
 RETURNED = 4  # was queued for a client whose stream ended without acking it: c2s to sm
+OLDER = 8  # to a session: lay in storage, or has come back from another client of the user's
 
 # reasons of a BOUNCE
 NO_LINK, NO_SESSION, MOVED, NOT_MINE, BUSY = 'no-link', 'no-session', 'moved', 'not-mine', 'busy'
@@ -48,7 +49,7 @@ class Route(NamedTuple):
     epoch    the session's epoch (0 where there is no session); of a RETURNED one, `mark_of` the session's stream
     uid      24 bytes: stream id (16), number of the stanza on it (64-bit big-endian)
     hops     how many more routers or clustering components it may pass
-    flags    REPEAT | CLIENT | RETURNED
+    flags    REPEAT | CLIENT | RETURNED | OLDER
     payload  Stanza, or its packed bytes
     """
 

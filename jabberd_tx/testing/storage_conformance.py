@@ -332,6 +332,18 @@ class StorageConformance(ProfileConformance, TokenConformance, InviteConformance
         self.assertEqual(left, [uid_of(0), uid_of(2), uid_of(4)])
         self.assertEqual(await self.run_(offline.count, ROMEO), 5)
 
+    async def test_a_sweep_deletes_what_is_too_old_of_all_owners_so_many_at_a_time(self) -> None:
+        """The oldest first; it says whether there may be more."""
+        for number in range(6):
+            owner = (JULIET, ROMEO)[number % 2]
+            await self.run_(offline.push, owner, uid_of(number), b'm', 100.0 + number, 9)
+        sweep = offline.sweep
+        self.assertEqual(tuple(await self.run_(sweep, JULIET, 100.0, 3)), (0, False))
+        self.assertEqual(tuple(await self.run_(sweep, JULIET, 104.0, 3)), (3, True))
+        self.assertEqual(tuple(await self.run_(sweep, JULIET, 104.0, 3)), (1, False))
+        left = [stored.at for owner in (JULIET, ROMEO) for _, stored in await self.run_(offline.page, owner, 0, 9)]
+        self.assertEqual(left, [104.0, 105.0])
+
     async def test_large_stanzas_are_kept_whole(self) -> None:
         """Of a megabyte of any bytes."""
         stanza = bytes(range(256)) * 4096

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,13 +14,16 @@ class Away:
 
     session  whose place it keeps; None while that is being made
     until    the tick when the session is over, unless the client has come back
+    grew     told how many bytes more wait for the client
+    size     how many do
     """
 
-    __slots__ = ('session', 'until')
+    __slots__ = ('grew', 'session', 'size', 'until')
     login = None
 
-    def __init__(self, session: Session | None, until: int) -> None:
-        self.session, self.until = session, until
+    def __init__(self, session: Session | None, until: int, grew: Callable[[int], None] | None = None) -> None:
+        self.session, self.until, self.grew = session, until, grew
+        self.size = 0
 
     @property
     def transport(self) -> Away:
@@ -28,6 +32,9 @@ class Away:
 
     def write(self, data: bytes) -> None:
         """Sent when the client is back."""
+        self.size += len(data)
+        if self.grew is not None:
+            self.grew(len(data))
 
     def hold(self) -> None:
         """Nothing comes anyway."""

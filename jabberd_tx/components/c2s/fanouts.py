@@ -17,14 +17,16 @@ def take_fanout(c2s: C2S, frame: Fanout, link: Link) -> None:
     """Deliver it to those who are here, and say who is not."""
     stanza = frame.payload if isinstance(frame.payload, Stanza) else Stanza.unpack(frame.payload)
     head, tail = head_and_tail(stanza)
-    sessions, failed = c2s.sessions, []
+    sessions, elsewhere = c2s.sessions, []
     for stream, to in frame.targets:
         session = sessions.get(stream)
         if session is None or session.conn is None or session.conn.session is not session:
-            if not c2s.moves.take_share(frame, stanza, stream, to):
-                failed.append(stream)
+            elsewhere.append((stream, to))
         else:
             session.deliver_shared(frame, stanza, addressed(head, to, tail), to)
+    # Of a message whose only takers are on the move the sm finds out where they are: it confirms it when they have it.
+    held = stanza.name != 'message' or len(elsewhere) < len(frame.targets)
+    failed = [stream for stream, to in elsewhere if not (held and c2s.moves.take_share(frame, stanza, stream, to))]
     counts = c2s.measures.sent
     setattr(counts, stanza.name, getattr(counts, stanza.name) + len(frame.targets) - len(failed))
     if failed:

@@ -19,6 +19,7 @@ LIMITS = {
     'presences': 'changes of presence a second',
     'iqs': 'IQs a second',
     'registrations': 'accounts from one address an hour',
+    'away-bytes': 'bytes that wait for clients which are away',
     'patience': 'above a rate for too long',
 }
 # Seconds from one line in the log to the next, for each limit.

@@ -259,7 +259,7 @@ class Moves:
             if link is not None:
                 self._c2s.intake.on_route(frame, link)
             elif session.conn is not None:
-                session.answer(frame.payload)  # type: ignore[arg-type]
+                session.deliver_share(frame, frame.payload)  # type: ignore[arg-type]
 
     # ---- now and then
 
@@ -334,12 +334,7 @@ class Moves:
         return True
 
     def take_share(self, frame: Fanout, stanza: Stanza, stream: bytes, to: str) -> bool:
-        """One session's share of a fan-out, confirmed with the others; False: it is for nobody here.
-
-        A message is not taken: the sm finds out where it goes.
-        """
-        if stanza.name == 'message':
-            return False
+        """One session's share of a fan-out, confirmed with the others; False: it is for nobody here."""
         given = self.given.get(stream)
         if given is None and stream not in self._gone:
             return False

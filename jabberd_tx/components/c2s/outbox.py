@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from jabberd_tx.base.replay import ReplayWindow
 from jabberd_tx.components.c2s.held_back import HeldBack, holds
-from jabberd_tx.link.frames import BUSY, NO_SESSION, REPEAT, Fanout, Route
+from jabberd_tx.link.frames import BUSY, NO_SESSION, OLDER, REPEAT, Fanout, Route
 from jabberd_tx.xmpp.acks import REQUEST, Acks, AcksError, parse_h
 from jabberd_tx.xmpp.events import Nonza
 from jabberd_tx.xmpp.stanza import Stanza
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from jabberd_tx.components.c2s.service import C2S
     from jabberd_tx.link.interfaces import Link
 
+# Streams of which it is remembered how far what has come back had gone.
+MOST_BACK = 64
 # A message or IQ that may have to go back (None for what is not worth it), and what was sent for it.
 Unacked = tuple[Route | None, bytes]
 # Bytes, and what to confirm once they are written: nothing, or a frame and the link that it came on.
@@ -41,8 +43,9 @@ class Outbox:
     """
 
     __slots__ = (
-        '_asked_in', '_backlog', '_backlog_bytes', '_congested', '_passed_on', '_passed_on_before', '_unacked_bytes',
-        '_unasked', '_unasked_bytes', 'acks', 'asked_at', 'c2s', 'congested_at', 'held', 'stream', 'transport',
+        '_asked_in', '_back', '_backlog', '_backlog_bytes', '_congested', '_passed_on', '_passed_on_before',
+        '_unacked_bytes', '_unasked', '_unasked_bytes', 'acks', 'asked_at', 'c2s', 'congested_at', 'held', 'stream',
+        'transport',
     )  # fmt: skip
 
     def __init__(self, c2s: C2S, transport: Any, stream: bytes) -> None:
@@ -60,6 +63,7 @@ class Outbox:
         self._asked_in = 0  # the tick of that
         self._passed_on: ReplayWindow | None = None
         self._passed_on_before: ReplayWindow | None = None
+        self._back: dict[bytes, bytes] | None = None  # stream id -> the highest number that had come back
 
     if TYPE_CHECKING:
 
@@ -74,7 +78,7 @@ class Outbox:
     def deliver(self, frame: Route, stanza: Stanza, link: Link) -> None:
         """One stanza that an sm sends to this client."""
         links = self.c2s.links
-        if self._note(frame.uid) and frame.flags & REPEAT:
+        if (self._note(frame.uid) and frame.flags & REPEAT) or (frame.flags and self._came_before(frame, stanza)):
             links.confirm(frame.source, frame.uid, link)
             return
         if self.held is not None and holds(self, stanza, frame if stanza.name != 'presence' else None):
@@ -106,6 +110,19 @@ class Outbox:
             self._wait(data, None, None)
         else:
             self.transport.write(data)
+
+    def deliver_share(self, frame: Route, stanza: Stanza) -> None:
+        """This client's copy of a fan-out that was confirmed while the session was about to move."""
+        if self._note(frame.uid):
+            return
+        kept = frame if stanza.name == 'message' else None
+        if self.held is not None and holds(self, stanza, kept):
+            return
+        data = to_xml(stanza)
+        if self.acks is not None:
+            self._send_acked(data, kept)
+        else:
+            self.write(data)
 
     def _as_route(self, frame: Fanout, stanza: Stanza, to: str) -> Route | None:
         if stanza.name != 'message':
@@ -169,9 +186,29 @@ class Outbox:
             window = self._passed_on = ReplayWindow()
         return window.mark(uid) or (before is not None and before.seen(uid))
 
+    def _came_before(self, frame: Route, stanza: Stanza) -> bool:
+        """Whether a message is the repeat of one that a client of the user's had got before.
+
+        What comes back from another client had come to it after all that the same sender had sent before (a lane keeps
+        its order): whatever is repeated of that now was settled then, though the sender's c2s has not heard of it.
+        """
+        if stanza.name != 'message':
+            return False
+        stream, number = frame.uid[:16], frame.uid[16:]
+        back = self._back
+        if not frame.flags & OLDER:
+            return back is not None and number < back.get(stream, b'')
+        if back is None:
+            back = self._back = {}
+        elif len(back) >= MOST_BACK and stream not in back:
+            del back[next(iter(back))]
+        back[stream] = max(number, back.get(stream, b''))
+        return False
+
     def forget_uids(self) -> None:
         """Called every few minutes: what was passed on before the last call is not remembered any more."""
         self._passed_on_before, self._passed_on = self._passed_on, None
+        self._back = None
 
     def passed_on(self) -> list[tuple[bytes, int, int]]:
         """What is remembered of that (ReplayWindow.states)."""
@@ -186,6 +223,11 @@ class Outbox:
             window.restore(*state)
 
     # ---- a slow connection
+
+    @property
+    def unacked_bytes(self) -> int:
+        """Bytes that were sent and that the client has not acked."""
+        return self._unacked_bytes
 
     @property
     def waiting(self) -> int:
@@ -308,7 +350,7 @@ class Outbox:
         self._drop_backlog(NO_SESSION)
         acks, self.acks = self.acks, None
         held, self.held = self.held, None
-        self._passed_on = self._passed_on_before = None
+        self._passed_on = self._passed_on_before = self._back = None
         self._unacked_bytes = 0
         unacked = [frame for frame, _ in acks.unacked if frame is not None] if acks is not None else []
         return [*unacked, *held.frames] if held is not None else unacked

@@ -106,12 +106,18 @@ class _Former(NamedTuple):
 
 
 class ResumableStreams:
-    """Of one c2s.  by_key: sessions that may be resumed; away: those that wait for their clients, longest first."""
+    """Of one c2s.
+
+    by_key      sessions that may be resumed
+    away        those that wait for their clients, longest first; away_bytes: what waits for all of them
+    """
 
     def __init__(self, c2s: C2S) -> None:
         self._c2s = c2s
         self.by_key: dict[bytes, Session] = {}
         self.away: dict[Session, Away] = {}
+        self.away_bytes = 0
+        self._making_room = False
         self._until: dict[int, list[Away]] = {}  # by tick
         self._late: deque[Away] = deque()
         self._former: dict[bytes, _Former] = {}
@@ -140,7 +146,11 @@ class ResumableStreams:
         if c2s.stopping or session.conn is None or resumption is None or session in c2s.leaving.sessions:
             return False
         until = c2s.tick_after(resumption.seconds)
-        away = self.away[session] = Away(session, until)
+        earlier = self.away.get(session)
+        away = self.away[session] = Away(session, until, self._grew)
+        away.size = session.unacked_bytes
+        self.away_bytes -= earlier.size if earlier is not None else 0
+        self._grew(away.size)
         self._until.setdefault(until, []).append(away)
         session.conn = away
         session.switch(away)
@@ -159,13 +169,35 @@ class ResumableStreams:
 
     def back(self, session: Session) -> None:
         """It has a connection again."""
-        self.away.pop(session, None)
+        away = self.away.pop(session, None)
+        if away is not None:
+            self.away_bytes -= away.size
+            away.grew = None
 
     def forget(self, session: Session) -> None:
         """It is not here any more."""
         assert session.resumption is not None
-        self.away.pop(session, None)
+        self.back(session)
         self.by_key.pop(session.resumption.id.key, None)
+
+    def _grew(self, more: int) -> None:
+        """So many bytes more wait for clients that are away."""
+        self.away_bytes += more
+        if self.away_bytes > self._c2s.options.away_bytes and not self._making_room:
+            self._making_room = True
+            self._c2s.turn.later(self._make_room)
+
+    def _make_room(self) -> None:
+        """End those that have waited longest, until there is room for the rest."""
+        self._making_room = False
+        for _ in range(min(SLICE, len(self.away))):
+            if self.away_bytes <= self._c2s.options.away_bytes:
+                return
+            session = next(iter(self.away))
+            self._c2s.limited.note('away-bytes', session.jid)
+            session.end()
+            self.back(session)
+        self._grew(0)  # and the rest in another turn
 
     def tick(self, tick: int) -> None:
         """Called once a second: end those that have waited long enough."""

@@ -32,4 +32,14 @@ RESUMPTION = (
         high=10_000_000,
         reload=True,
     ),
+    Option(
+        'away_bytes',
+        int,
+        1 << 29,
+        'Bytes that wait for clients which are away, of all of them together; beyond, the same.',
+        unit='bytes',
+        low=1 << 20,
+        high=1 << 40,
+        reload=True,
+    ),
 )

@@ -22,6 +22,7 @@ from jabberd_tx.components.sm.messages import DELIVER, DROP, STORE, choose
 from jabberd_tx.components.sm.sending import HOPS, Sending
 from jabberd_tx.components.sm.settling import SAMPLE, Settling
 from jabberd_tx.link.frames import CLIENT, REPEAT, RETURNED, Route, confirmation, mark_of
+from jabberd_tx.xmpp.errors import StanzaError
 from jabberd_tx.xmpp.jid import Jid
 from jabberd_tx.xmpp.stanza import Stanza
 
@@ -49,7 +50,7 @@ class Delivery:
         chains = sm.hooks.chains
         self._hooked = (chains['message_sent'], chains['message_to'], chains['message_placed'])
         self._concerns, self._placed_hooks = chains['message_concerns'], chains['message_placed']
-        self._all_hooks = sm.hooks.unconcerned
+        self._all_hooks, self._taker_hooks = sm.hooks.unconcerned, chains['message_takers']
         self.settled = ReplayWindow(sm.options.replay_streams)
         self.kept: dict[bytes, Item] = {}
         self.lanes: dict[tuple[bytes, str], Lane] = {}
@@ -252,6 +253,11 @@ class Delivery:
             return False
         everybody = self._options.bare_jid == 'all'
         action, takers = choose(item.stanza.attrs.get('type'), item.to.resource and item.to.full, sessions, everybody)
+        if action is DELIVER and self._taker_hooks and not item.to.resource:
+            left = self._left_by_modules(item, takers)
+            if not left:
+                return True  # refused
+            takers = left
         if action is DELIVER:
             if self.gates.hold_for(item, takers):
                 return False
@@ -279,6 +285,15 @@ class Delivery:
         if item.trouble is not None and item.trouble.elsewhere is not None:
             return False
         return self._sm.elsewhere.may_be(item.arrived, item.to)
+
+    def _left_by_modules(self, item: Item, takers: Sequence[Session]) -> Sequence[Session]:
+        """Those that modules let have a message to the bare JID; none: it is refused."""
+        try:
+            answer, _ = self._sm.hooks.ask_now('message_takers', item, takers)
+        except StanzaError as error:
+            self.refuse(item, error.condition, error.text, error.type, error.application)
+            return ()
+        return takers if answer is None else answer
 
     def _placed(self, item: Item, takers: Sequence[Session]) -> None:
         """Tell modules that have seen it, the first time that it goes somewhere."""

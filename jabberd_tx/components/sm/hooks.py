@@ -59,6 +59,12 @@ POINTS = (
         'longer way.',
     ),
     Point(
+        'message_takers',
+        'message: Item, takers: Sequence[Session]',
+        'The sessions that are about to get a message to a bare JID.  A list (of one at least) goes on in their '
+        'place; StanzaError refuses the message.',
+    ),
+    Point(
         'message_placed',
         'message: Item, takers: Sequence[Session]',
         'A message that modules have seen is on its way to these sessions, or to another domain or storage (none). '

@@ -133,6 +133,8 @@ class Lifecycle:
         session.carbons = carbons
         restore(session, kept)
         if presence is not None:
+            # What the client said, which is all that its c2s knows: without the photo's hash (XEP-0153), say.
+            presence = await self._sm.presence.as_modules_want(presence, session)
             session.presence, session.priority = presence, priority_of(presence)
             session.behind = session.priority >= 0 and bool(self._sm.hooks.chains['session_behind'])
             # It may have asked for them; a push that it does not want does no harm.
@@ -209,9 +211,12 @@ class Lifecycle:
             await self._sessions.expect_returns(session.bare, session.stream, RETURN_SECONDS)
 
         def failed(reason: str) -> None:
-            self._sessions.returned(session.bare, session.stream)  # it is not there any more
+            self._sm.spawn(self._nothing_returns(session))  # it is not there any more
 
         self._sm.posts.to_session(session, vocabulary.close(condition, text), failed=failed)
+
+    async def _nothing_returns(self, session: Session) -> None:
+        await self._sessions.returned(session.bare, session.stream)
 
     async def _returned(self, frame: Route) -> None:
         await self._sessions.returned(str(frame.key), frame.uid[:16])

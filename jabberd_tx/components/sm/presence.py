@@ -117,7 +117,7 @@ class Presence:
         if before is None:
             return
         if self._broadcast_hooks:
-            stanza = await self._as_modules_want(stanza, before)
+            stanza = await self.as_modules_want(stanza, before)
         changes: dict[str, Any] = {'presence': stanza, 'priority': priority}
         ready = priority >= 0 and (before.priority is None or before.priority < 0)
         if ready and self._behind_hooks:
@@ -149,7 +149,7 @@ class Presence:
         if session is None or (session.presence is None and not session.directed):
             return
         if self._broadcast_hooks:
-            stanza = await self._as_modules_want(stanza, session)
+            stanza = await self.as_modules_want(stanza, session)
         await self._sessions.update(
             session.stream, session.bare, session.epoch, presence=None, priority=None, directed=frozenset()
         )
@@ -157,7 +157,8 @@ class Presence:
             self._sm.feed.presence(session, None)
         await self._withdraw(session, stanza, here=True)
 
-    async def _as_modules_want(self, stanza: Stanza, session: Session) -> Stanza:
+    async def as_modules_want(self, stanza: Stanza, session: Session) -> Stanza:
+        """A broadcast, or what is known of one, as it goes to others.  `session` is as it was before."""
         answer = await self._sm.hooks.ask('presence_broadcast', stanza, session)
         return answer if isinstance(answer, Stanza) else stanza
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jabberd_tx.components.sm.lanes import Item, Lane, Part, Target
-from jabberd_tx.link.frames import DEFAULT_ROUTE, REPEAT, Fanout, Route
+from jabberd_tx.link.frames import DEFAULT_ROUTE, OLDER, REPEAT, Fanout, Route
 
 if TYPE_CHECKING:
     from jabberd_tx.components.sm.delivery import Delivery
@@ -65,7 +65,8 @@ class Sending:
             return False
         if len(takers) == 1:
             to = takers[0]
-            frame = Route(to.node, to.stream, self._node, to.epoch, item.uid, HOPS, self._flags(item), item.stanza)
+            flags = self._flags_inside(item)
+            frame = Route(to.node, to.stream, self._node, to.epoch, item.uid, HOPS, flags, item.stanza)
             self._route(item, link, target, frame)
         else:
             self._to_several(item, link, target, takers)
@@ -84,7 +85,7 @@ class Sending:
         if link is None or not link.up:
             return  # it goes again anyway
         if item.frame is not None and item.frame.dest == node:
-            link.route(item.frame._replace(flags=REPEAT))
+            link.route(item.frame._replace(flags=item.frame.flags | REPEAT))
         elif node in trouble.parts:
             frame = trouble.parts[node].frame
             if isinstance(frame, Route):
@@ -105,7 +106,8 @@ class Sending:
             streams = frozenset([session.stream for session in sessions])
             if len(sessions) == 1:
                 to = sessions[0]
-                route = Route(node, to.stream, self._node, to.epoch, item.uid, HOPS, self._flags(item), item.stanza)
+                flags = self._flags_inside(item)
+                route = Route(node, to.stream, self._node, to.epoch, item.uid, HOPS, flags, item.stanza)
                 parts[node] = Part(route, streams)
                 link.route(route)
             else:
@@ -129,3 +131,8 @@ class Sending:
     @staticmethod
     def _flags(item: Item) -> int:
         return REPEAT if item.trouble is not None and item.trouble.repeat else 0
+
+    @classmethod
+    def _flags_inside(cls, item: Item) -> int:
+        """To a session: also whether what a client before it was given comes to it (Outbox of its c2s)."""
+        return cls._flags(item) | (OLDER if item.was_returned else 0)

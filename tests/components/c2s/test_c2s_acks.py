@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jabberd_tx.link import session as vocabulary
-from jabberd_tx.link.frames import REPEAT, RETURNED, Fanout, confirmation, make_uid, mark_of
+from jabberd_tx.link.frames import OLDER, REPEAT, RETURNED, Fanout, confirmation, make_uid, mark_of
 from jabberd_tx.testing.client import Refused, XmppClient
 from jabberd_tx.xmpp import ns
 from jabberd_tx.xmpp.stanza import Stanza
@@ -280,3 +280,27 @@ def test_a_closed_stream_is_acked_to_the_end() -> None:
     site.settle()
     assert client.acked == 1 and client.closed and not client.error
     assert site.sm.kinds() == ['start', 'end'] and not site.c2s.sessions and site.c2s.streams == 0
+
+
+def test_what_is_repeated_of_before_something_that_had_come_back_came_before_that() -> None:
+    """To the user's client before: the sender's c2s has not heard of it, for the sm that knew is gone."""
+    site = Site()
+    client = site.login(acks=True)
+    sender = b's' * 16
+
+    def give(number: int, flags: int, stanza: Stanza | None = None) -> None:
+        site.deliver(client, stanza or message(number), uid=make_uid(sender, number), flags=flags)
+
+    give(18, REPEAT | OLDER)
+    give(17, REPEAT | OLDER)
+    for number in (1, 17, 18):
+        give(number, REPEAT)
+    assert said(client) == ['18', '17']
+    give(19, 0)
+    give(16, 0)
+    give(20, REPEAT)
+    give(5, REPEAT, Stanza('presence', {'from': 'juliet@example.net/j'}))
+    assert said(client) == ['19', '16', '20'] and len(client.take_stanzas('presence')) == 1
+    site.deliver(client, message(1), uid=make_uid(b't' * 16, 1), flags=REPEAT)
+    assert said(client) == ['1'], 'of another stream nothing is said'
+    assert len(site.sm.confirmed) == len(set(site.sm.confirmed)) + 2, 'all are confirmed, each as often as it came'

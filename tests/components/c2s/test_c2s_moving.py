@@ -379,3 +379,66 @@ def test_at_shutdown_what_another_worker_has_asked_for_and_not_taken_returns() -
     workers.settle()
     (message,) = again.take_stanzas('message')
     assert b'<body>1</body>' in message.inner
+
+
+def second_client(workers: Workers, resource: str = 's') -> XmppClient:
+    """Another one of romeo's, at the first worker, which stays there."""
+    client = workers.connect(0)
+    run(workers.network, client.login(resource, 'PLAIN'))
+    client.send('<presence/>')
+    workers.settle()
+    return client
+
+
+@pytest.mark.parametrize('moves', [True, False])
+def test_a_message_to_several_clients_reaches_the_one_that_is_about_to_move(moves: bool) -> None:
+    """Whether it gets to the other worker or stays where it is; what it does not ack is not lost either."""
+    workers = Workers()
+    romeo, juliet = meet(workers)
+    other = second_client(workers)
+    romeo.drop()
+    workers.settle()
+    held = workers.hold(1, vocabulary.STATE)
+    wish = workers.begin(1, romeo)
+    workers.settle()
+    assert workers.c2s[0].moves.given
+    juliet.send(chat(1, 'romeo') + chat(2, 'romeo'))
+    workers.settle()
+    assert said(other) == ['1', '2'] and not juliet.take_stanzas('message')
+    del workers.c2s[1].intake.on_route
+    if moves:
+        workers.advance(5)
+        again = wish.client
+        assert held and again.resumed is not None
+        (session,) = [one for one in workers.sessions.peek(f'romeo@{DOMAIN}') if one.jid.endswith('/r')]
+        assert session.node == 'c2s-2'
+    else:
+        wish.client.drop()
+        again = workers.resume(0, romeo)
+    assert said(again) == ['1', '2']
+    juliet.send(chat(3, 'romeo'))
+    workers.settle()
+    assert said(again) == said(other) == ['3']
+
+
+def test_what_a_client_got_so_and_never_acked_goes_back() -> None:
+    workers = Workers()
+    romeo, juliet = meet(workers)
+    other = second_client(workers)
+    romeo.drop()
+    workers.settle()
+    workers.hold(1, vocabulary.STATE)
+    wish = workers.begin(1, romeo)
+    workers.settle()
+    juliet.send(chat(1, 'romeo'))
+    workers.settle()
+    wish.client.drop()
+    other.drop()
+    workers.settle()
+    # Nobody comes for it: it is taken back, waits for its client, and ends.
+    workers.advance(25)
+    assert not workers.c2s[0].moves.given
+    workers.advance(400)
+    assert not workers.c2s[0].sessions
+    (body,) = said(second_client(workers, 'new'))
+    assert body.startswith('1<') and '<delay ' in body

@@ -424,3 +424,46 @@ def test_at_shutdown_messages_of_clients_that_are_away_return_too() -> None:
     done = Deferred.fromCoroutine(site.c2s.stop())
     site.advance(1)
     assert done.called and site.sm.stanzas == [message(1)] and site.sm.kinds() == ['start', 'end', 'returned']
+
+
+def away_bytes(site: Site) -> int:
+    return site.c2s.resumable.away_bytes
+
+
+def test_what_waits_for_all_that_are_away_is_bounded_and_who_was_away_longest_goes() -> None:
+    site = Site(away_bytes=1 << 20)
+    clients = [site.login(resource=f'r{n}') for n in range(3)]
+    for client in clients:
+        site.run(client.enable_acks(resume=True))
+    streams = [site.session(client).stream for client in clients]
+    for client in clients:
+        client.drop()
+        site.settle()
+    attrs = {'from': 'juliet@example.net/j', 'to': 'romeo@example.net/r', 'id': 'long'}
+    long = Stanza.build('message', attrs, (ns.CLIENT, 'body', b'<body>%b</body>' % (b'x' * 400_000)))
+    for stream in streams[1:]:
+        site.sm.send('c2s-1', stream, long)
+    site.settle()
+    assert len(site.c2s.resumable.away) == 3 and 800_000 < away_bytes(site) < 801_000
+    site.sm.send('c2s-1', streams[2], long)
+    site.settle()
+    ended = [stream for stream in streams if stream not in site.c2s.sessions]
+    assert ended == streams[:2], 'the first had nothing, so the second had to go as well'
+    assert 800_000 < away_bytes(site) < 801_000
+    assert site.c2s.limited.counts.away_bytes == 2
+
+
+def test_who_comes_back_or_goes_takes_what_waited_for_it_along() -> None:
+    site = Site()
+    first, second = resumable(site), resumable(site, 'juliet')
+    for client in (first, second):
+        stream = site.session(client).stream
+        client.drop()
+        site.settle()
+        site.sm.send('c2s-1', stream, message(1))
+        site.settle()
+    assert away_bytes(site) > 0
+    back(site, first)
+    site.settle()
+    site.advance(301)
+    assert not site.c2s.resumable.away and away_bytes(site) == 0

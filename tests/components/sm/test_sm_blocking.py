@@ -410,3 +410,42 @@ def test_an_account_made_anew_has_blocked_nobody() -> None:
     tybalt.chat(JULIET, 'm')
     site.settle()
     assert again.bodies() == ['m']
+
+
+# ---- single clients
+
+
+def test_what_is_sent_to_the_bare_jid_does_not_reach_a_single_client_that_is_blocked() -> None:
+    """The others get it, copies and all that stands in storage as always."""
+    verona = Verona()
+    block(verona.romeo, verona.phone.jid)
+    for kind in ('chat', 'normal', 'headline'):
+        verona.romeo.chat(JULIET, kind, kind)
+    assert verona.came(verona.phone) == []
+    assert verona.juliet.bodies() == ['chat', 'normal', 'headline']
+    verona.juliet.take()
+    block(verona.romeo, name='unblock')
+    verona.romeo.chat(JULIET, 'again')
+    verona.site.quiet()
+    assert verona.juliet.bodies() == verona.phone.bodies() == ['again']
+
+
+def test_where_nobody_else_is_there_it_is_refused() -> None:
+    verona = Verona()
+    block(verona.romeo, verona.phone.jid)
+    verona.juliet.leave()
+    verona.site.quiet()
+    verona.romeo.take()
+    verona.romeo.chat(JULIET, 'hi')
+    (error,) = verona.came(verona.romeo)
+    assert REFUSED in error
+    assert verona.phone.bodies() == []
+
+
+def test_a_single_client_of_one_s_own_is_not_kept_from_messages() -> None:
+    """A user's own clients are not blocked, whatever is on the list."""
+    verona = Verona()
+    block(verona.juliet, verona.phone.jid)
+    verona.juliet.chat(JULIET, 'note')
+    verona.site.quiet()
+    assert verona.phone.bodies() == ['note']

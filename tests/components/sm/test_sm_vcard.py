@@ -344,3 +344,15 @@ def test_a_photo_that_was_there_before_is_told_at_login(site: Site) -> None:
     again.come()
     site.quiet()
     assert seen(again) == [None]
+
+
+def test_a_session_that_is_attached_tells_of_the_photo_as_before(site: Site) -> None:
+    """Its c2s knows what the client said, and that has no photo; whoever asks for the presence sees it all the same."""
+    c2s = site.c2s()
+    juliet = c2s.client('juliet')
+    ask(juliet, with_photo(image(32, 32)), kind='set')
+    c2s.attach_again(juliet, '<presence><show>away</show></presence>')
+    site.quiet()
+    (session,) = site.sessions.peek(JULIET)
+    assert session.epoch == 1 and session.presence.child('jabber:client', 'show') is not None
+    assert told_hash(session.presence) == hash_of(image(32, 32))

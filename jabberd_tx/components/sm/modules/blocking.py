@@ -2,8 +2,8 @@
 
 While a JID is blocked nothing goes either way.  Its messages are answered as if there were no such user, its IQs as if
 there were no such client; its presence is dropped.  What the user sends to it is refused.  A user's own clients and the
-server itself can be on the list, and are not blocked.  A list is about addresses: with a single resource blocked, what
-is sent to the bare JID goes its way as always, but for presence.
+server itself can be on the list, and are not blocked.  With a single resource blocked, what is sent to the bare JID
+goes to the others.
 
 The lists, and what is promised where several sms serve a user, are in block_lists.py; what blocking does to presence is
 in block_presence.py.
@@ -181,6 +181,18 @@ class Blocking(Module):
     def deliver(self, message: Item) -> Verdict:
         """Not from somebody whom its recipient has blocked; nor does a client get what another one has left unacked."""
         return self._comes(message.stanza, parse(message.sender), message.to)
+
+    @hook('message_takers')
+    def reach(self, message: Item, takers: Sequence[Session]) -> list[Session] | None:
+        """A message to the bare JID is not for single clients that its sender has blocked."""
+        sender = parse(message.sender)
+        blocked = self._lists.peek(sender.bare) if self._is_ours(sender) and sender.bare != message.to.bare else None
+        if not blocked:
+            return None
+        reached = [taker for taker in takers if taker.jid not in blocked]
+        if not reached:
+            raise StanzaError('not-acceptable', type='cancel', application=BLOCKED)
+        return reached if len(reached) < len(takers) else None
 
     @hook('message_fetched')
     def fetch(self, stanza: Stanza, session: Session) -> Stop | None:

@@ -22,7 +22,8 @@ from jabberd_tx.base.options import Option
 from jabberd_tx.components.sm.hooks import STOP, Stop
 from jabberd_tx.components.sm.lanes import Item
 from jabberd_tx.components.sm.module import Module, hook
-from jabberd_tx.link.frames import REPEAT
+from jabberd_tx.components.sm.offline_sweep import OfflineSweep
+from jabberd_tx.link.frames import OLDER, REPEAT
 from jabberd_tx.storage import offline
 from jabberd_tx.storage.offline import FULL, Stored
 from jabberd_tx.storage.operations import StorageError
@@ -66,6 +67,7 @@ class Offline(Module):
     _flushing: dict[str, bool]
     # user -> the stream of the client that has come last, while it is served
     _latest: dict[str, bytes]
+    _sweep: OfflineSweep
 
     def start(self) -> None:
         """Nobody is being served."""
@@ -73,6 +75,12 @@ class Offline(Module):
         self._me = _holder(links.node, links.incarnation)
         self._backoff = Backoff(0.05, 2.0)
         self._flushing, self._latest = {}, {}
+        self._sweep = OfflineSweep(self.sm, self._expired)
+        self._sweep.start()
+
+    def stop(self) -> None:
+        """Look for nothing more."""
+        self._sweep.stop()
 
     # ---- in
 
@@ -212,7 +220,7 @@ class Offline(Module):
                 continue
             # A repeat: the client may have got it before it was stored (docs/delivery.md).
             self.sm.posts.to_stream(
-                session.bare, session.node, session.stream, session.epoch, stanza, uid=uid, flags=REPEAT,
+                session.bare, session.node, session.stream, session.epoch, stanza, uid=uid, flags=REPEAT | OLDER,
                 arrived=partial(settled, uid), failed=lambda reason: settled(None),
             )  # fmt: skip
         return done
