@@ -28,7 +28,12 @@ SELECT_PAGE = (
 DELETE_ONE = delete(offline).where(_OF_OWNER, _AT)
 DELETE_POSITION = delete(offline).where(_AT)
 # By position, which is the order in which they came, but for the few that have come back.
-SELECT_OLDEST = select(offline.c.position, offline.c.at).order_by(offline.c.position).limit(bindparam('most'))
+SELECT_OLDEST = (
+    select(offline.c.position, offline.c.at)
+    .where(offline.c.position > bindparam('after'))
+    .order_by(offline.c.position)
+    .limit(bindparam('most'))
+)
 DELETE_EXPIRED = delete(offline).where(_OF_OWNER, offline.c.at < bindparam('before'))
 DELETE_ALL = delete(offline).where(_OF_OWNER)
 
@@ -92,7 +97,7 @@ def expire(run: Run, owner: str, before: float) -> int:
 def sweep(run: Run, owner: str, before: float, most: int) -> tuple[int, bool]:
     """Look at the `most` oldest messages of all owners, and delete those that came before that time: how many, and
     whether all of them had, so that there may be more.  `owner` only says where: any owner of that place will do."""
-    oldest = run(SELECT_OLDEST, most=most)
+    oldest = run(SELECT_OLDEST, after=0, most=most)
     gone = [position for position, at in oldest if at < before]
     for position in gone:
         run(DELETE_POSITION, where=position)

@@ -97,7 +97,7 @@ OPTIONS = Section(
     Option('max_depth', int, 64, 'Elements in each other, in one stanza.', low=8, high=1024),
     Option('max_attributes', int, 64, 'Attributes of one tag.', low=16, high=1024),
     Option('max_children', int, 256, 'Direct children of one stanza.', low=16, high=65536),
-    Option('window_stanzas', int, 64, 'Stanzas of one client that are not confirmed.', low=1, high=64),
+    Option('window_stanzas', int, 64, 'Stanzas of one client that are not confirmed, 62 at most.', low=1, high=64),
     Option(
         'window_bytes',
         int,
@@ -119,7 +119,15 @@ OPTIONS = Section(
         high=256 * _MIB,
     ),
     Option('write_timeout', float, 60.0, 'A client that reads nothing is given up.', unit='s', low=1, high=3600),
-    Option('unacked_stanzas', int, 1000, 'Stanzas sent that a client has not acked (XEP-0198).', low=16, high=100000),
+    Option(
+        'unacked_stanzas',
+        int,
+        1000,
+        'Stanzas sent that a client has not acked (XEP-0198).',
+        low=16,
+        high=100000,
+        reload=True,
+    ),
     Option(
         'unacked_bytes',
         int,
@@ -128,6 +136,7 @@ OPTIONS = Section(
         unit='bytes',
         low=65536,
         high=256 * _MIB,
+        reload=True,
     ),
     Option('ack_every_stanzas', int, 50, 'An ack is asked for after so many stanzas …', low=1, high=1000),
     Option('ack_every_bytes', int, 131072, '… or so many bytes.', unit='bytes', low=1024, high=16 * _MIB),
