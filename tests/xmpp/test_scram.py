@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import statistics
-import time
 from base64 import b64decode, b64encode
 
 import pytest
@@ -461,23 +459,3 @@ def test_any_user_name_survives_escaping(name):
     else:
         with refused('malformed-request'):
             server.first(f'n,,n={escaped},r=x'.encode())
-
-
-@pytest.mark.parametrize('mechanism', MECHANISMS)
-def test_the_servers_share_of_a_login_is_cheap(mechanism):
-    """First message, challenge and last message: 60 µs of CPU is the target, twice that the alarm."""
-    spent = []
-    for _ in range(200):
-        client, server = Client(mechanism), ScramServer(mechanism, {})
-        first = client.first()
-        begun = time.process_time()
-        server.first(first)
-        challenge = server.challenge({mechanism: CREDENTIALS[mechanism]}, FAKE_KEY)
-        middle = time.process_time()
-        final = client.final(challenge)
-        again = time.process_time()
-        server.final(final)
-        spent.append(middle - begun + time.process_time() - again)
-        if len(spent) >= 20 and sum(spent) > 0.05:
-            break
-    assert statistics.median(spent) < 120e-6
