@@ -32,7 +32,7 @@ class Measures:
         )
         metrics.gauge('jabberd_c2s_away', 'Sessions that wait for their client.', lambda: len(c2s.resumable.away))
         metrics.gauge(
-            'jabberd_c2s_away_bytes', 'What waits for clients that are away.', lambda: c2s.resumable.away_bytes
+            'jabberd_c2s_bytes_away', 'What waits for clients that are away.', lambda: c2s.resumable.away_bytes
         )
         metrics.gauge('jabberd_c2s_logins_under_way', 'Connections without one.', lambda: len(c2s.logins))
         metrics.gauge('jabberd_c2s_unconfirmed', 'Stanzas of clients, not confirmed.', partial(count_unconfirmed, c2s))
