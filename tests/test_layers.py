@@ -37,7 +37,7 @@ def test_the_wire_and_the_frames_do_no_io(path):
 def is_over_redis(path):
     """Whether it imports txredisapi, which installs a reactor: done when a process has one, and is to use Redis."""
     return 'storage/redis/' in path.as_posix() or path.name in (
-        'shared_sessions.py', 'shared.py', 'marks.py', 'scripts.py', 'redis_server.py',
+        'shared_sessions.py', 'shared_copies.py', 'shared.py', 'marks.py', 'scripts.py', 'redis_server.py',
     )  # fmt: skip
 
 

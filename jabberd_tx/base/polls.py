@@ -9,6 +9,9 @@ with a delayed call.
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
 from select import EPOLLIN
 from typing import Any
 
@@ -18,13 +21,21 @@ from twisted.logger import Logger
 from jabberd_tx.base.turn import Turn
 
 
+def up_time() -> float:
+    """Seconds since the machine was started; they go on while it is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class TurnPolls:
     """Polls in the reactor's place, once `start` was called."""
 
     log = Logger()
 
-    def __init__(self, reactor: Any, turn: Turn) -> None:
-        self._reactor, self._turn = reactor, turn
+    def __init__(self, reactor: Any, turn: Turn, now: Callable[[], float] = up_time) -> None:
+        """`now`: seconds of any clock that goes on while the process or the machine stands still."""
+        self._reactor, self._turn, self._now = reactor, turn, now
+        self._stood_still: Callable[[float], None] | None = None
+        self._longest = self._woke = 0.0
         self._left_over = False  # the turn's end was cut short
 
     def start(self) -> bool:
@@ -35,6 +46,12 @@ class TurnPolls:
         reactor.doIteration = self.poll
         self._turn.ended_by_poll = True
         return True
+
+    def watch(self, longest: float, stood_still: Callable[[float], None]) -> None:
+        """From now on: where a turn, or the wait before it, took `longest` seconds more than it should have, call
+        `stood_still` with how many, before anything that has come meanwhile is looked at."""
+        self._longest, self._stood_still = longest, stood_still
+        self._woke = self._now()
 
     def stop(self) -> None:
         """Give them back."""
@@ -61,6 +78,8 @@ class TurnPolls:
             events = reactor._poller.poll(-1 if timeout is None else timeout, len(selectables))
         except InterruptedError:
             return
+        if self._stood_still is not None:
+            self._look_at_clock(timeout)
         for fd, event in events:
             selectable = selectables.get(fd)
             if selectable is not None:
@@ -74,6 +93,12 @@ class TurnPolls:
         if turn.due:
             turn.run()
             self._left_over = turn.due
+
+    def _look_at_clock(self, timeout: float | None) -> None:
+        before, self._woke = self._woke, self._now()
+        late = self._woke - before - (math.inf if timeout is None else max(timeout, 0.0))
+        if late > self._longest and self._stood_still is not None:
+            self._stood_still(late)
 
     def _read(self, selectable: Any) -> None:
         """What nearly all events are, without the questions that the others need."""

@@ -37,9 +37,11 @@ from jabberd_tx.routing.figures import names_of, nodes_of
 from jabberd_tx.routing.filters import FILTERS, FilterRules
 from jabberd_tx.routing.other_names import ALIASES
 from jabberd_tx.routing.router import Router
+from jabberd_tx.services.copies import open_copies
 from jabberd_tx.services.server import Server
 from jabberd_tx.services.sessions import open_sessions
 from jabberd_tx.storage.operations import Storage
+from jabberd_tx.storage.redis import options as redis_options
 from jabberd_tx.storage.sql import sqlite
 from jabberd_tx.storage.sql.choosing import connections, database
 from jabberd_tx.storage.sql.storage import SqlStorage
@@ -155,6 +157,8 @@ async def start_sm(
         process.metrics,
         options,
         more_modules,
+        open_copies(process),
+        process.section(redis_options.OPTIONS).lease,
     )
     _start_links(process, links)
     process.on_stop(sm.stop)
@@ -168,7 +172,7 @@ async def start_sm(
 
 async def start_c2s(process: Server, links: Any, storage: Storage) -> C2S:
     """Client connections: listens when all else is there."""
-    contexts = _contexts(process)
+    contexts, redis = _contexts(process), process.section(redis_options.OPTIONS)
     c2s = C2S(
         links,
         storage,
@@ -180,6 +184,9 @@ async def start_c2s(process: Server, links: Any, storage: Storage) -> C2S:
         contexts,
         _has_carbons(process),
         _token_key(process),
+        open_copies(process),
+        redis.copies,
+        redis.lease,
     )
     _start_links(process, links)
     process.on_stop(c2s.stop)

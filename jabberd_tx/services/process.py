@@ -8,7 +8,9 @@ import sys
 from typing import Any
 
 from jabberd_tx.base.polls import TurnPolls
+from jabberd_tx.link import options as link_options
 from jabberd_tx.services.server import Server
+from jabberd_tx.services.standstill import begin_anew
 
 # Objects made before the young generation is looked at, and how often the older ones are: stanzas die young and
 # without cycles, and a full collection of a big process takes a quarter of a second.
@@ -21,7 +23,8 @@ class ServerProcess(Server):
     def startService(self) -> None:
         """Begin; what goes wrong later ends the process with status 1 and one line."""
         os.umask(0o077)
-        TurnPolls(self.reactor, self.turn).start()
+        self._polls = TurnPolls(self.reactor, self.turn)
+        self._polls.start()
         super().startService()
 
     def started(self) -> None:
@@ -30,6 +33,9 @@ class ServerProcess(Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+        if self.links:
+            # Then others have taken it for gone.
+            self._polls.watch(self.section(link_options.OPTIONS).heartbeat_timeout, begin_anew)
         super().started()
 
     def failed(self, failure: Any) -> None:

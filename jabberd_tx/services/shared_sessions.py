@@ -22,7 +22,7 @@ def open_shared(process: Server) -> SharedSessions:
     options = process.section(redis_options.OPTIONS)
     masters = []
     for name in options.masters:
-        place = _place(process, options, name)
+        place = place_of(process, options, name)
         master = RedisMaster(name, place, process.reactor, process.turn, options, scripts.ALL)
         cache = NearCache(master, place, process.reactor, process.turn, options)
         master.start()
@@ -34,7 +34,8 @@ def open_shared(process: Server) -> SharedSessions:
     return SharedSessions(masters)
 
 
-def _place(process: Server, options: Any, name: str) -> IStreamClientEndpoint:
+def place_of(process: Server, options: Any, name: str) -> IStreamClientEndpoint:
+    """Where that master is.  ConfigError."""
     if options.sentinels:
         try:
             addresses = [parse_address(text) for text in options.sentinels]

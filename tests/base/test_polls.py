@@ -180,3 +180,40 @@ class WithConnections(SynchronousTestCase):
         self.assertEqual(heard, [b'first'] + [b'more'] * 5)
         reactor.removeAll()
         reactor._poller.close()
+
+
+class StandstillTests(PollsCase):
+    """What takes longer than it should have by a clock of ours."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.time = 100.0
+        self.polls = TurnPolls(self.reactor, self.turn, lambda: self.time)
+        self.polls.start()
+        self.polls.watch(3.0, lambda seconds: self.seen.append(seconds))
+
+    def pass_time(self, seconds: float) -> None:
+        self.time += seconds
+
+    def test_it_is_told_before_anything_that_has_come_is_looked_at(self) -> None:
+        """And with how long it was."""
+        self.add(lambda: self.seen.append('read'))
+        self.pass_time(7.0)
+        self.reactor.doIteration(0)
+        self.assertEqual(self.seen, [7.0, 'read'])
+
+    def test_a_turn_that_takes_as_long_is_a_standstill_too(self) -> None:
+        self.add(lambda: self.pass_time(3.5))
+        self.reactor.doIteration(0)
+        self.assertEqual(self.seen, [])
+        self.reactor.doIteration(0)
+        self.assertEqual(self.seen, [3.5])
+
+    def test_what_was_waited_for_is_none(self) -> None:
+        """Nor is a wait without end, or one of less than the limit."""
+        readable = self.add(lambda: None)
+        for timeout, passed in ((None, 1000.0), (0, 2.9), (5.0, 7.9)):
+            self.pass_time(passed)
+            self.reactor.doIteration(timeout)
+        self.assertEqual(self.seen, [])
+        self.reactor.removeReader(readable)

@@ -1,7 +1,8 @@
 """Clients with stream management that exchange numbered messages, and tell the checker what they saw.
 
-A client that loses its connection connects anew, to the next port, and repeats what no `h` had counted: as new
-messages of the new stream.  Nothing here parses XML as a tree: the load must not be what is measured.
+A client that loses its connection connects anew, to the next port.  If it may, it resumes its stream (XEP-0198 §5) and
+sends again what no `h` had counted; else it repeats that, as new messages of a new stream.  Nothing here parses XML
+as a tree: the load must not be what is measured.
 """
 
 from __future__ import annotations
@@ -23,16 +24,25 @@ HEADER = (
 FIRST_LEVEL = re.compile(rb'<(message|presence|iq|r|a)[ />]')
 BODY = re.compile(rb'<body>([^<]*)</body>')
 ACKED = re.compile(rb"<a [^>]*h=['\"](\d+)['\"]")
+ENABLED = re.compile(rb"<enabled [^>]*id=['\"]([^'\"]+)['\"]")
+RESUMED = re.compile(rb"<resumed [^>]*h=['\"](\d+)['\"][^>]*>")
 LOGIN_S = 20.0
 MOST_UNACKED = 40
 ASK_EVERY = 5
 
 
 class LoadClient:
-    """One user.  `ports`: where it connects, in turn; `online` is set while it has a stream."""
+    """One user.  `ports`: where it connects, in turn; `resumes`: its stream, if it can; `online`: while it has one.
 
-    def __init__(self, name: str, password: str, ports: Sequence[int], checker: Checker) -> None:
+    streams, resumptions   how many there were
+    """
+
+    def __init__(
+        self, name: str, password: str, ports: Sequence[int], checker: Checker, resumes: bool = False
+    ) -> None:
         self.name, self.password, self.ports, self.checker = name, password, list(ports), checker
+        self.resumes, self.streams, self.resumptions = resumes, 0, 0
+        self._id = self._rest = b''
         self.peer = ''
         self.online = asyncio.Event()
         self.stopping = False
@@ -48,7 +58,7 @@ class LoadClient:
     @property
     def stream(self) -> str:
         """The name of the present stream."""
-        return f'{self.name}.{self.connections}'
+        return f'{self.name}.{self.streams}'
 
     async def run(self) -> None:
         """Connect, and again when the connection is lost, until `stop`."""
@@ -56,7 +66,7 @@ class LoadClient:
             try:
                 reader = await asyncio.wait_for(self._login(), LOGIN_S)
                 self.online.set()
-                await self._read(reader)
+                await self._read(reader, self._rest)
             except (OSError, EOFError, TimeoutError, ConnectionError):
                 pass
             finally:
@@ -65,11 +75,17 @@ class LoadClient:
 
     def _lost(self) -> None:
         self.online.clear()
-        self._again += sum(1 for _, is_message in self._unacked if is_message)
-        self._unacked.clear()
+        if not self._id:
+            self._forget()
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def _forget(self) -> None:
+        """The stream is lost with the connection."""
+        self._again += sum(1 for _, is_message in self._unacked if is_message)
+        self._unacked.clear()
+        self._id = b''
 
     async def _login(self) -> asyncio.StreamReader:
         port = self.ports[self.connections % len(self.ports)]
@@ -83,14 +99,37 @@ class LoadClient:
         await self._until(reader, b'<success')
         writer.write(HEADER)
         await self._until(reader, b'</stream:features>')
+        self._rest = b''
+        if self._id and await self._resume(reader, writer):
+            return reader
         writer.write(b"<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
         await self._until(reader, b'</iq>')
-        writer.write(b"<enable xmlns='urn:xmpp:sm:3'/>")
-        await self._until(reader, b'<enabled')
+        wish = b" resume='true'" if self.resumes else b''
+        writer.write(b"<enable xmlns='urn:xmpp:sm:3'%b/>" % wish)
+        match = ENABLED.search(await self._until(reader, b'<enabled'))
+        self._id = match[1] if match is not None else b''
         self._number = self._handled = 0
+        self.streams += 1
         self._unacked.append((0, False))
         writer.write(b'<presence/>')
         return reader
+
+    async def _resume(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the stream goes on; what was not counted of it is sent again then."""
+        writer.write(b"<resume xmlns='urn:xmpp:sm:3' previd='%b' h='%d'/>" % (self._id, self._handled))
+        seen = b''
+        while b'<resumed' not in seen and b'<failed' not in seen:
+            seen += await self._until(reader, b'<')
+        match = RESUMED.search(seen)
+        if match is None:
+            self._forget()
+            return False
+        self._rest = seen[match.end() :]
+        self._acked(int(match[1]))
+        for number, is_message in self._unacked:
+            writer.write(self._text(number) if is_message else b'<presence/>')
+        self.resumptions += 1
+        return True
 
     @staticmethod
     async def _until(reader: asyncio.StreamReader, marker: bytes) -> bytes:
@@ -102,9 +141,9 @@ class LoadClient:
             seen += data
         return seen
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        """What comes: whole elements, since every one ends with the stream's read or is waited for."""
-        rest = b''
+    async def _read(self, reader: asyncio.StreamReader, rest: bytes) -> None:
+        """What comes, after `rest`: whole elements, since every one ends with the stream's read or is waited for."""
+        rest = self._take(rest)
         while True:
             data = await reader.read(262144)
             if not data:
@@ -187,10 +226,13 @@ class LoadClient:
         self._number += 1
         self._unacked.append((self._number, True))
         ask = b"<r xmlns='urn:xmpp:sm:3'/>" if self._number % ASK_EVERY == 0 else b''
-        body = f'<body>{self.stream}#{self._number}</body>'
-        text = f"<message to='{self.peer}' type='chat' id='{self._number}'>{body}</message>"
-        self._writer.write(text.encode() + ask)
+        self._writer.write(self._text(self._number) + ask)
         return True
+
+    def _text(self, number: int) -> bytes:
+        """The message with that number."""
+        body = f'<body>{self.stream}#{number}</body>'
+        return f"<message to='{self.peer}' type='chat' id='{number}'>{body}</message>".encode()
 
     def ask(self) -> None:
         """For an ack of all that was sent."""
@@ -213,10 +255,10 @@ class LoadClient:
 class Load:
     """Pairs of clients, and a steady rate of messages among them."""
 
-    def __init__(self, names: Sequence[str], password: str, ports: Sequence[int]) -> None:
+    def __init__(self, names: Sequence[str], password: str, ports: Sequence[int], resumes: bool = False) -> None:
         self.checker = Checker()
         self.clients = [
-            LoadClient(name, password, [ports[(n + k) % len(ports)] for k in range(len(ports))], self.checker)
+            LoadClient(name, password, [ports[(n + k) % len(ports)] for k in range(len(ports))], self.checker, resumes)
             for n, name in enumerate(names)
         ]
         for one, other in zip(self.clients[::2], self.clients[1::2], strict=True):

@@ -29,10 +29,14 @@ def start(tmp_path: Path, shape: str) -> Site:
 
 
 async def under_load(
-    site: Site, fault: Callable[[Load], Awaitable[None]], rate: int = RATE, after: float = AFTER_S
+    site: Site,
+    fault: Callable[[Load], Awaitable[None]],
+    rate: int = RATE,
+    after: float = AFTER_S,
+    resumes: bool = False,
 ) -> Load:
     """The load before, during and after the fault; all streams online again, and quiet, at the end."""
-    load = Load([f'user{n}' for n in range(CLIENTS)], 'secret', site.ports)
+    load = Load([f'user{n}' for n in range(CLIENTS)], 'secret', site.ports, resumes)
     try:
         await load.start()
         sending = asyncio.create_task(load.send(rate, BEFORE_S + after))

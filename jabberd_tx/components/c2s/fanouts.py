@@ -29,7 +29,9 @@ def take_fanout(c2s: C2S, frame: Fanout, link: Link) -> None:
     failed = [stream for stream, to in elsewhere if not (held and c2s.moves.take_share(frame, stanza, stream, to))]
     counts = c2s.measures.sent
     setattr(counts, stanza.name, getattr(counts, stanza.name) + len(frame.targets) - len(failed))
+    # With copies this waits until those of clients with acks are stored.
+    links = c2s.links if c2s.copies is None else c2s.copies
     if failed:
-        c2s.links.failed(frame.source, frame.uid, failed, link)
+        links.failed(frame.source, frame.uid, failed, link)
     else:
-        c2s.links.confirm(frame.source, frame.uid, link)
+        links.confirm(frame.source, frame.uid, link)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jabberd_tx.components.c2s.client_state import Verdict, judge
 from jabberd_tx.link.frames import Route
+from jabberd_tx.link.stream_copies import OWN
 from jabberd_tx.xmpp.events import Nonza
 from jabberd_tx.xmpp.stanza import Stanza
 from jabberd_tx.xmpp.writer import to_xml
@@ -53,6 +54,11 @@ class HeldBack:
         return item
 
     @property
+    def items(self) -> list[tuple[bytes, Route | None]]:
+        """All of them."""
+        return list(self._items.values())
+
+    @property
     def frames(self) -> list[Route]:
         """Of the messages, which go back when the stream ends."""
         return [frame for _, frame in self._items.values() if frame is not None]
@@ -81,7 +87,10 @@ def holds(outbox: Outbox, stanza: Stanza, frame: Route | None, data: bytes = b''
     sender = stanza.attrs.get('from', '') if stanza.name == 'presence' else ''
     if not len(held):
         held.since = c2s.tick
-    if held.add(sender, data or to_xml(stanza), frame):
+    data = data or to_xml(stanza)
+    if outbox.copies is not None:
+        outbox.copies.hold(outbox.stream, OWN if frame is None else frame.uid, data)
+    if held.add(sender, data, frame):
         measures.dropped.one_more('replaced')
     measures.held.one_more(reason)
     if len(held) >= options.csi_stanzas or held.size >= options.csi_bytes:

@@ -48,12 +48,13 @@ class Inbox(Outbox):
     full         the connection is held until there is room
     owed         a number that the client asked an ack for and was not told of, or that a resumption waits for
     presence     the last broadcast presence, packed; b'' while unavailable
+    flags        of the client's frames; up to the number repeats_to they may be repeats
     iqs          IQs that wait for an answer; iq_count: how many there were in all
     """
 
     __slots__ = (
-        'bare', 'big', 'big_bytes', 'conn', 'domain', 'epoch', 'floor', 'full', 'generation', 'iq_count', 'iqs', 'jid',
-        'lang', 'link', 'number', 'owed', 'pin', 'presence', 'unconfirmed',
+        'bare', 'big', 'big_bytes', 'conn', 'domain', 'epoch', 'flags', 'floor', 'full', 'generation', 'iq_count',
+        'iqs', 'jid', 'lang', 'link', 'number', 'owed', 'pin', 'presence', 'repeats_to', 'unconfirmed',
     )  # fmt: skip
 
     def __init__(self, c2s: C2S, conn: ClientConnection | Away, who: Jid, lang: str | None, stream: bytes) -> None:
@@ -74,6 +75,7 @@ class Inbox(Outbox):
         self.full = False
         self.owed = 0
         self.presence = b''
+        self.flags, self.repeats_to = CLIENT, 0
         self.iqs: ClientIqs | None = None
         self.iq_count = 0
 
@@ -128,7 +130,7 @@ class Inbox(Outbox):
                 self._note_presence(event)
         pin, link = self.pin, self.link
         frame = Route(
-            pin.node, self.bare, c2s.node, self.epoch, self.stream + number.to_bytes(8, 'big'), HOPS, CLIENT, event
+            pin.node, self.bare, c2s.node, self.epoch, self.stream + number.to_bytes(8, 'big'), HOPS, self.flags, event
         )  # fmt: skip
         self.unconfirmed[number] = frame
         size = len(event.inner) + sum(map(len, attrs.values()))
@@ -180,6 +182,8 @@ class Inbox(Outbox):
             self.presence = stanza.pack()
         elif kind == 'unavailable':
             self.presence = b''
+        if self.copies is not None:
+            self.copies.presence(self.stream, self.presence)
 
     def _note_size(self, number: int, size: int) -> None:
         if self.big is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jabberd_tx.base.metrics import Counters, Metrics
 from jabberd_tx.components.c2s.client_state import StateMeasures
-from jabberd_tx.components.c2s.status import count_unacked, count_unconfirmed, count_waiting
+from jabberd_tx.components.c2s.status import count_copied, count_unacked, count_unconfirmed, count_waiting
 
 if TYPE_CHECKING:
     from jabberd_tx.components.c2s.service import C2S
@@ -28,7 +28,7 @@ class Measures:
         self._login_seconds = metrics.histogram('jabberd_c2s_login_seconds', 'From connection to bound resource.')
         metrics.gauge('jabberd_c2s_streams', 'Streams with a resource.', lambda: c2s.streams)
         self.resumptions: Counters = metrics.counters(
-            'jabberd_c2s_resumptions', 'Wishes to resume a stream.', 'outcome', ('here', 'moved', 'failed')
+            'jabberd_c2s_resumptions', 'Wishes to resume a stream.', 'outcome', ('here', 'moved', 'recovered', 'failed')
         )
         metrics.gauge('jabberd_c2s_away', 'Sessions that wait for their client.', lambda: len(c2s.resumable.away))
         metrics.gauge(
@@ -38,6 +38,7 @@ class Measures:
         metrics.gauge('jabberd_c2s_unconfirmed', 'Stanzas of clients, not confirmed.', partial(count_unconfirmed, c2s))
         metrics.gauge('jabberd_c2s_unacked', 'Stanzas that clients have not acked.', partial(count_unacked, c2s))
         metrics.gauge('jabberd_c2s_waiting_bytes', 'What waits for slow clients.', partial(count_waiting, c2s))
+        metrics.gauge('jabberd_c2s_copied_bytes', 'Size of the log of copies.', partial(count_copied, c2s))
         metrics.gauge('jabberd_c2s_returned', 'Messages on their way back to an sm.', lambda: len(c2s.returned))
 
     def logged_in(self, seconds: float) -> None:

@@ -38,7 +38,7 @@ def pack(session: Session) -> list[bytes]:
         [
             session.stream, session.jid, session.lang, session.number, session.floor, session.epoch, session.presence,
             *resumption.id, resumption.seconds, resumption.before, acks.state, unacked, unconfirmed, asked,
-            session.passed_on(), session.kept,
+            session.passed_on(), session.kept, session.repeats_to,
         ]
     )  # fmt: skip
     return [data[at : at + PART] for at in range(0, len(data), PART)]
@@ -52,12 +52,15 @@ def unpack(c2s: C2S, data: bytes) -> Session:
     """The session, to be attached; its client is away.  ValueError for what another version has packed."""
     (
         stream, jid, lang, number, floor, epoch, presence, key, secret, seconds, before, counters, unacked,
-        unconfirmed, asked, passed_on, kept,
+        unconfirmed, asked, passed_on, kept, repeats_to,
     ) = loads(data)  # fmt: skip
     session = Session(c2s, Away(None, 0), parse(jid), '', lang)
     session.stream, session.jid = stream, jid
     session.number, session.floor, session.epoch, session.presence = number, floor, epoch, presence
     session.kept = kept
+    session.repeats_to = repeats_to
+    if repeats_to:
+        session.flags = CLIENT | REPEAT
     session.phase = ATTACHING
     items: list[Unacked] = [
         (Route(c2s.node, stream, '', epoch, uid, 0, 0, packed) if uid else None, data) for uid, packed, data in unacked

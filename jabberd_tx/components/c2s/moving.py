@@ -33,14 +33,14 @@ from twisted.logger import Logger
 from jabberd_tx.components.c2s.away import Away
 from jabberd_tx.components.c2s.moved_state import pack, unpack
 from jabberd_tx.components.c2s.moving_questions import Questions
-from jabberd_tx.components.c2s.resumption import NotResumed, StreamId
+from jabberd_tx.components.c2s.resumption import NotResumed, StreamId, refusal_of
 from jabberd_tx.components.c2s.returned import HOPS
 from jabberd_tx.components.c2s.session import ATTACHING, LIVE, Session
 from jabberd_tx.components.c2s.session_frames import announce
 from jabberd_tx.link import session as vocabulary
 from jabberd_tx.link.frames import BUSY, MOVED, NO_SESSION, Fanout, Route, make_uid
 from jabberd_tx.xmpp.acks import AcksError
-from jabberd_tx.xmpp.errors import CONDITIONS, stream_error
+from jabberd_tx.xmpp.errors import stream_error
 from jabberd_tx.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
@@ -95,16 +95,17 @@ class Moves:
         while True:
             answer = await self.questions.ask(node, None, owner, vocabulary.give(*id, owner, h, len(parts)), 0)
             if answer.attrs.get('type') != vocabulary.STATE:
-                raise _refusal(answer)
+                raise refusal_of(answer)
             parts.append(answer.inner)
             if len(parts) >= min(int(answer.attrs.get('parts', '0')), MOST_PARTS):
                 break
         # Unless another connection of this client has been here meanwhile.
-        session = self._c2s.resumable.find(owner, id) or self._take(b''.join(parts))
-        if session.phase is not LIVE:
-            await self._attached(session)
-        if session.acks is None:
-            raise NotResumed('item-not-found')
+        session = self._c2s.resumable.find(owner, id)
+        if session is None:
+            session = self._unpacked(b''.join(parts))
+            await self.take_in(session)
+        else:
+            await self.until_attached(session)
         return session
 
     def _fetch_back(self, owner: str, id: StreamId) -> Session:
@@ -116,21 +117,31 @@ class Moves:
                 return given.session
         raise NotResumed('item-not-found')
 
-    def _take(self, data: bytes) -> Session:
-        c2s = self._c2s
+    def _unpacked(self, data: bytes) -> Session:
         try:
-            session = unpack(c2s, data)
+            return unpack(self._c2s, data)
         except ValueError:
             self.log.failure('a session can not be taken over')
             raise NotResumed('internal-server-error') from None
-        stream = session.stream
-        self._gone.pop(stream, None)
-        given = self.given.pop(stream, None)
+
+    async def take_in(self, session: Session) -> None:
+        """Have it from now on, its client away: first copy, then attach it.  NotResumed."""
+        self._gone.pop(session.stream, None)
+        given = self.given.pop(session.stream, None)
         self._install(session)
         if given is not None:
             self._deliver(given, session)
-        c2s.pins.look_after(session)
-        return session
+        if self._c2s.copies is not None:
+            await self._c2s.copies.stored()
+        self._c2s.pins.look_after(session)
+        await self.until_attached(session)
+
+    async def until_attached(self, session: Session) -> None:
+        """NotResumed when that takes too long, or it is over."""
+        if session.acks is not None and session.phase is not LIVE:
+            await self._attached(session)
+        if session.acks is None:
+            raise NotResumed('item-not-found')
 
     def _install(self, session: Session) -> None:
         c2s = self._c2s
@@ -138,6 +149,8 @@ class Moves:
         c2s.streams += 1
         if not c2s.resumable.put_away(session):
             session.end()
+        elif c2s.copies is not None:
+            c2s.copies.begin(session)
 
     async def _attached(self, session: Session) -> None:
         arriving = self._arriving[session.stream] = Deferred()
@@ -222,12 +235,14 @@ class Moves:
         self._remove(session)
         if conn is not None:
             conn.close(stream_error('conflict', 'resumed elsewhere'))
-        self._is_gone(session.stream, node)
+        self._is_gone(session, node)
         self.settled(session)
         session.let_go()
 
-    def _is_gone(self, stream: bytes, node: str) -> None:
+    def _is_gone(self, session: Session, node: str) -> None:
+        stream = session.stream
         self._gone[stream] = node
+        self._c2s.uncopy(session)
         if len(self._gone) > MOST_GONE:
             del self._gone[next(iter(self._gone))]
         given = self.given.pop(stream, None)
@@ -286,7 +301,7 @@ class Moves:
         if self.given.get(session.stream) is not given:
             return
         if node and node != c2s.node and c2s.links.instances(node):
-            self._is_gone(session.stream, node)
+            self._is_gone(session, node)
         else:
             self._take_back(given)
 
@@ -345,8 +360,3 @@ class Moves:
         elif len(given.held) < MOST_HELD:
             given.held.append((route, None))
         return True
-
-
-def _refusal(answer: Stanza) -> NotResumed:
-    condition, h = answer.attrs.get('condition', ''), answer.attrs.get('h', '')
-    return NotResumed(condition if condition in CONDITIONS else 'item-not-found', int(h) if h.isdigit() else None)

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 from jabberd_tx.base.replay import ReplayWindow
 from jabberd_tx.components.c2s.held_back import HeldBack, holds
 from jabberd_tx.link.frames import BUSY, NO_SESSION, OLDER, REPEAT, Fanout, Route
+from jabberd_tx.link.stream_copies import OWN
 from jabberd_tx.xmpp.acks import REQUEST, Acks, AcksError, parse_h
 from jabberd_tx.xmpp.events import Nonza
 from jabberd_tx.xmpp.stanza import Stanza
 from jabberd_tx.xmpp.writer import to_xml
 
 if TYPE_CHECKING:
+    from jabberd_tx.components.c2s.copies import Copies
     from jabberd_tx.components.c2s.service import C2S
     from jabberd_tx.link.interfaces import Link
 
@@ -40,12 +42,13 @@ class Outbox:
     transport  the client's connection; None when the stream is over
     acks       XEP-0198's counters, once enabled
     held       what is not sent yet, while the client is inactive (held_back.py)
+    copies     where all this is copied to, with acks: then nothing is written or confirmed before it is (copies.py)
     """
 
     __slots__ = (
         '_asked_in', '_back', '_backlog', '_backlog_bytes', '_congested', '_passed_on', '_passed_on_before',
-        '_unacked_bytes', '_unasked', '_unasked_bytes', 'acks', 'asked_at', 'c2s', 'congested_at', 'held', 'stream',
-        'transport',
+        '_unacked_bytes', '_unasked', '_unasked_bytes', 'acks', 'asked_at', 'c2s', 'congested_at', 'copies',
+        'held', 'stream', 'transport',
     )  # fmt: skip
 
     def __init__(self, c2s: C2S, transport: Any, stream: bytes) -> None:
@@ -53,6 +56,7 @@ class Outbox:
         self.transport = transport
         self.stream = stream
         self.acks: Acks[Unacked] | None = None
+        self.copies: Copies | None = None
         self.held: HeldBack | None = None
         self.asked_at = self.congested_at = 0  # ticks: of the oldest <r/> without answer, of congestion; 0 for none
         self._congested = False
@@ -77,7 +81,7 @@ class Outbox:
 
     def deliver(self, frame: Route, stanza: Stanza, link: Link) -> None:
         """One stanza that an sm sends to this client."""
-        links = self.c2s.links
+        links = self.c2s.links if self.copies is None else self.copies
         if (self._note(frame.uid) and frame.flags & REPEAT) or (frame.flags and self._came_before(frame, stanza)):
             links.confirm(frame.source, frame.uid, link)
             return
@@ -143,6 +147,13 @@ class Outbox:
 
     def write(self, data: bytes) -> None:
         """Bytes that are no stanza of an sm's, in order with those that are."""
+        if self.copies is not None:
+            self.copies.write(self, data)
+        else:
+            self.emit(data)
+
+    def emit(self, data: bytes) -> None:
+        """Write it now."""
         if self._congested:
             self._wait(data, None, None)
         else:
@@ -175,6 +186,8 @@ class Outbox:
                 self._send_acked(data, frame)
             else:
                 self.write(data)
+        if self.copies is not None:
+            self.copies.release(self.stream)
         return self.held is held
 
     # ---- repeats
@@ -268,25 +281,28 @@ class Outbox:
     # ---- acks
 
     def _send_acked(self, data: bytes, frame: Route | None) -> None:
-        acks, options, size = self.acks, self.c2s.options, len(data)
+        acks, copies, options, size = self.acks, self.copies, self.c2s.options, len(data)
         assert acks is not None
+        written = data
         acks.sent((frame, data))
         self._unacked_bytes += size
         self._unasked_bytes += size
         self._unasked += 1
         if self._unasked >= options.ack_every_stanzas or self._unasked_bytes >= options.ack_every_bytes:
             self._note_asked()
-            data += REQUEST
+            written += REQUEST
         elif self._unasked == 1:
             if self._asked_in == self.c2s.tick:
                 self.c2s.unasked.append(self)
             else:
                 # After a quiet second at once: a client that leaves soon would find again what it has not acked.
                 self.c2s.turn.later(self.ask)
-        if self._congested:
-            self._wait(data, None, None)
+        if copies is not None:
+            copies.send(self, OWN if frame is None else frame.uid, data, written)
+        elif self._congested:
+            self._wait(written, None, None)
         else:
-            self.transport.write(data)
+            self.transport.write(written)
         if self._unacked_bytes > options.unacked_bytes or len(acks.unacked) > options.unacked_stanzas:
             self.fail('resource-constraint', 'too much is not acked')
 
@@ -311,8 +327,11 @@ class Outbox:
         acks = self.acks
         if acks is None:
             raise AcksError('policy-violation', 'acks are not enabled')
-        for _, data in acks.acked(parse_h(ack)):
+        gone = acks.acked(parse_h(ack))
+        for _, data in gone:
             self._unacked_bytes -= len(data)
+        if gone and self.copies is not None:
+            self.copies.acked(self.stream, len(gone))
         self.asked_at = 0
 
     # ---- the end
@@ -339,14 +358,24 @@ class Outbox:
         acks = self.acks
         if acks is not None and acks.unacked:
             # All of it is within bounds already: none of it waits in the backlog.
-            for _, data in acks.unacked:
-                self.transport.write(data)
+            copied = len(acks.unacked) - (self.copies.pending(self) if self.copies is not None else 0)
+            for number, (_, data) in enumerate(acks.unacked):
+                if number < copied:
+                    self.transport.write(data)
+                else:
+                    self.write(data)
             self.probe()
+
+    def hasten(self) -> None:
+        """The stream is about to end: nothing waits for its copy any more."""
+        copies, self.copies = self.copies, None
+        if copies is not None:
+            copies.hasten(self)
 
     def let_go(self) -> list[Route]:
         """The stream is over: what was not written is bounced; what was not acked, or not sent, and may go back, oldest
         first."""
-        self.transport = None
+        self.transport = self.copies = None
         self._drop_backlog(NO_SESSION)
         acks, self.acks = self.acks, None
         held, self.held = self.held, None

@@ -37,15 +37,34 @@ async def resume(c2s: C2S, who: Jid, request: Nonza) -> Session:
         session, counts = _find(c2s, who.bare, request), c2s.measures.resumptions
         here = session is not None
         if session is None:
-            session = await c2s.moves.fetch(who.bare, _id_of(request), acks.parse_h(request))
+            session = await _fetch(c2s, who.bare, request)
         c2s.resumable.cut(session, 'conflict', 'resumed by another connection')
         await _all_confirmed(c2s, session)
+        if session.copies is not None:
+            # What is counted now although it is not confirmed would be lost with this process.
+            await session.copies.store_anew(session)
+            # Another connection of the client may have been here meanwhile.
+            c2s.resumable.cut(session, 'conflict', 'resumed by another connection')
         check(session, request)
         counts.here += here
-        counts.moved += not here
     except (NotResumed, acks.AcksError):
         c2s.measures.resumptions.failed += 1
         raise
+    return session
+
+
+async def _fetch(c2s: C2S, bare: str, request: Nonza) -> Session:
+    """From the worker that has it; or from the copies of one that is gone."""
+    id = _id_of(request)
+    counts, recovering = c2s.measures.resumptions, c2s.recovering
+    try:
+        session = await c2s.moves.fetch(bare, id, acks.parse_h(request))
+        counts.moved += 1
+    except NotResumed as refusal:
+        if refusal.condition != 'item-not-found' or refusal.h is not None or recovering is None:
+            raise
+        session = await recovering.fetch(bare, id)
+        counts.recovered += 1
     return session
 
 

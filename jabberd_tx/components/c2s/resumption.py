@@ -29,8 +29,9 @@ from twisted.internet.defer import Deferred
 from jabberd_tx.components.c2s.away import Away
 from jabberd_tx.link import session as vocabulary
 from jabberd_tx.xmpp import acks
-from jabberd_tx.xmpp.errors import stream_error
+from jabberd_tx.xmpp.errors import CONDITIONS, stream_error
 from jabberd_tx.xmpp.events import Nonza
+from jabberd_tx.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from jabberd_tx.components.c2s.service import C2S
@@ -52,6 +53,12 @@ class NotResumed(Exception):
     def to_xml(self) -> bytes:
         """<failed/>."""
         return acks.failed(self.condition, self.h)
+
+
+def refusal_of(kept: Stanza) -> NotResumed:
+    """What another worker says of a stream that it does not give (link/session.py)."""
+    condition, h = kept.attrs.get('condition', ''), kept.attrs.get('h', '')
+    return NotResumed(condition if condition in CONDITIONS else 'item-not-found', int(h) if h.isdigit() else None)
 
 
 class StreamId(NamedTuple):
@@ -127,11 +134,14 @@ class ResumableStreams:
         session.acks = acks.Acks(session.number)
         options = self._c2s.options
         seconds = acks.wanted_seconds(request, options.resume_timeout)
-        if not seconds:
-            return acks.ENABLED
-        id = StreamId(vocabulary.key_of(session.stream), token_bytes(16))
-        self.add(session, id, seconds, session.number)
-        return acks.enabled(str(id), seconds, options.resume_location)
+        answer = acks.ENABLED
+        if seconds:
+            id = StreamId(vocabulary.key_of(session.stream), token_bytes(16))
+            self.add(session, id, seconds, session.number)
+            answer = acks.enabled(str(id), seconds, options.resume_location)
+        if self._c2s.copies is not None:
+            self._c2s.copies.begin(session)
+        return answer
 
     def add(self, session: Session, id: StreamId, seconds: int, before: int) -> None:
         """The session may be resumed from now on."""

@@ -23,9 +23,11 @@ from jabberd_tx.base.turn import Turn
 from jabberd_tx.components.c2s.admission import AdmissionGate, descriptors_for_clients
 from jabberd_tx.components.c2s.authentication import Authentication
 from jabberd_tx.components.c2s.client_port import ClientFactory
+from jabberd_tx.components.c2s.copies import Copies
 from jabberd_tx.components.c2s.failed_logins import FailedLogins
 from jabberd_tx.components.c2s.fast import FastTokens
 from jabberd_tx.components.c2s.intake import Intake
+from jabberd_tx.components.c2s.lease import Lease
 from jabberd_tx.components.c2s.leaving import Leaving
 from jabberd_tx.components.c2s.limited import Limited
 from jabberd_tx.components.c2s.measures import Measures
@@ -33,6 +35,7 @@ from jabberd_tx.components.c2s.moving import Moves
 from jabberd_tx.components.c2s.offer import Offer
 from jabberd_tx.components.c2s.options import OPTIONS
 from jabberd_tx.components.c2s.pins import Pins
+from jabberd_tx.components.c2s.recovering import Recovering
 from jabberd_tx.components.c2s.registration import Registration
 from jabberd_tx.components.c2s.resumption import ResumableStreams
 from jabberd_tx.components.c2s.returned import ReturnedMessages
@@ -40,6 +43,7 @@ from jabberd_tx.components.c2s.shutdown import shut_down
 from jabberd_tx.components.c2s.status import status
 from jabberd_tx.components.c2s.sweep import Sweep
 from jabberd_tx.components.c2s.upgrades import Upgrades
+from jabberd_tx.storage.copies.interface import CopyStore
 from jabberd_tx.storage.operations import Storage
 from jabberd_tx.xmpp.jid import parse
 from jabberd_tx.xmpp.parser import Limits
@@ -79,8 +83,12 @@ class C2S:
         tls: ServerContexts | None,
         carbons: bool = False,
         token_key: bytes = b'',
+        copy_store: CopyStore | None = None,
+        copied: bool = True,
+        lease_interval: float = 2.0,
     ) -> None:
-        """Attaches itself to `links`.  `carbons`: sms have XEP-0280; `token_key`: for XEP-0484.
+        """Attaches itself to `links`.  `carbons`: sms have XEP-0280; `token_key`: for XEP-0484; `copy_store`: where
+        copies are kept, if this one has any (`copied`), and its lease.
 
         ValueError for options that no client could log in with."""
         self.links, self.options, self.reactor, self.turn, self.tls = links, options, reactor, turn, tls
@@ -118,6 +126,11 @@ class C2S:
         self.leaving = Leaving(self)
         self.resumable = ResumableStreams(self)
         self.moves = Moves(self)
+        self.copies: Copies | None = None
+        self.recovering: Recovering | None = None
+        self.lease: Lease | None = None
+        if copy_store is not None:
+            self._copy_to(copy_store, copied, lease_interval)
         self.returned = ReturnedMessages(links, reactor, options.returned_bytes)
         self.measures = Measures(metrics, self)
         self._sweep = Sweep(self)
@@ -126,10 +139,17 @@ class C2S:
         self.intake = Intake(self)
         links.attach(self.intake)
 
+    def _copy_to(self, store: CopyStore, copied: bool, lease_interval: float) -> None:
+        self.copies = Copies(self, store) if copied else None
+        self.recovering = Recovering(self, store)
+        self.lease = Lease(self, store, lease_interval)
+
     # ---- life
 
     def start(self) -> None:
         """Listen.  CannotListenError names the port."""
+        if self.lease is not None:
+            self.lease.start()
         self._timer.start(1.0, now=False).addErrback(self._timer_failed)
         for port, direct in ((self.options.port, False), (self.options.tls_port, True)):
             if port and not (direct and self.tls is None):
@@ -158,6 +178,8 @@ class C2S:
         """The very end."""
         if self._timer.running:
             self._timer.stop()
+        if self.lease is not None:
+            self.lease.stop()
         self.pins.stop()
         self.returned.stop()
 
@@ -222,8 +244,14 @@ class C2S:
         """Nothing more is to be said about it."""
         self.sessions.pop(session.stream, None)
         self.pins.forget(session)
+        self.uncopy(session)
         if session.resumption is not None:
             self.resumable.remember(session)
+
+    def uncopy(self, session: Session) -> None:
+        """Nothing of it is here any more."""
+        if self.copies is not None:
+            self.copies.forget(session)
 
     def status(self) -> dict[str, Any]:
         """For an operator."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from jabberd_tx.components.c2s.held_back import take_client_state
 from jabberd_tx.components.c2s.inbox import Inbox
+from jabberd_tx.components.c2s.outbox import Unacked
 from jabberd_tx.components.c2s.returned import HOPS, give_back
 from jabberd_tx.link import session as vocabulary
 from jabberd_tx.link.frames import CLIENT, Route
@@ -116,15 +117,20 @@ class Session(Inbox):
         """Tell the client what is confirmed; if that is not all that it has sent, once more when it is."""
         if self.acks is not None:
             self.owed = self.number if self.number >= self.floor else 0
-            self.write(self.acks.answer(self.floor - 1))
+            self._tell(self.acks)
 
     def last_ack(self) -> None:
         """Tell the client what is confirmed."""
         if self.acks is not None:
             self.owed = 0
-            self.write(self.acks.answer(self.floor - 1))
+            self._tell(self.acks)
             if self.resumption is not None:
                 self.resumption.all_confirmed()
+
+    def _tell(self, counters: acks.Acks[Unacked]) -> None:
+        if self.copies is not None:
+            self.copies.tell(self, self.floor - 1)
+        self.write(counters.answer(self.floor - 1))
 
     # ---- the end
 
@@ -145,6 +151,7 @@ class Session(Inbox):
         if conn is None:
             return
         self.c2s.log.info('stream of {jid} ended: {condition}: {text}', jid=self.jid, condition=condition, text=text)
+        self.hasten()
         if self.acks is not None and conn.session is self:
             error = self.acks.answer(self.floor - 1) + error
         self.end()
@@ -165,6 +172,7 @@ class Session(Inbox):
     def close(self) -> None:
         """The client has ended its stream, and that is the end of it; nothing if it is over already."""
         conn = self.conn
+        self.hasten()
         self.last_ack()
         self.end()
         if conn is not None:

@@ -42,6 +42,8 @@ def take_session_frame(c2s: C2S, session: Session, frame: Route, said: Stanza, l
     elif kind == vocabulary.KEEP:
         if frame.epoch >= session.epoch:
             session.kept = said.inner
+            if session.copies is not None:
+                session.copies.keep(session.stream, session.kept)
     elif kind == vocabulary.LOST:
         if frame.epoch >= session.epoch:
             c2s.pins.attach_again(session)

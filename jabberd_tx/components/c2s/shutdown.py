@@ -71,6 +71,8 @@ async def shut_down(c2s: C2S) -> None:
     for conn in list(c2s.closing):
         conn.transport.abortConnection()
     c2s.stop_timers()
+    if c2s.copies is not None:
+        await c2s.copies.stop()
 
 
 async def _hear_acks(c2s: C2S) -> None:

@@ -42,3 +42,8 @@ def count_unacked(c2s: C2S) -> int:
 def count_waiting(c2s: C2S) -> int:
     """Bytes that wait for clients which read more slowly than others write."""
     return sum([session.waiting for session in c2s.sessions.values()])
+
+
+def count_copied(c2s: C2S) -> int:
+    """Bytes of the log of copies."""
+    return c2s.copies.size() if c2s.copies is not None else 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from jabberd_tx.components.c2s.away import Away
+from jabberd_tx.link.frames import CLIENT
 
 if TYPE_CHECKING:
     from jabberd_tx.components.c2s.service import C2S
@@ -45,6 +46,8 @@ class Sweep:
         c2s.leaving.expire(tick)
         c2s.resumable.tick(tick)
         c2s.moves.tick(tick)
+        if c2s.copies is not None:
+            c2s.copies.tick()
         unasked, c2s.unasked = c2s.unasked, []
         for outbox in unasked:
             outbox.ask()
@@ -85,6 +88,8 @@ class Sweep:
         c2s.pins.look_at(session)
         if conn is None or conn.session is not session or isinstance(conn, Away):
             return
+        if session.repeats_to and session.floor > session.repeats_to:
+            session.flags, session.repeats_to = CLIENT, 0
         held = session.held
         if held is not None and len(held) and tick - held.since > options.csi_seconds:
             session.send_held('old')

@@ -282,9 +282,12 @@ class Lifecycle:
         return earlier
 
     async def node_lost(self, node: str, incarnation: bytes) -> None:
-        """End the sessions that this start of a c2s held, a few a turn."""
+        """End the sessions that this start of a c2s held, a few a turn; where it has a lease, when that is over."""
         if self._nodes.get(node) == incarnation:
             del self._nodes[node]
+        if self._sm.left_behind is not None:
+            await self._sm.left_behind.look_at(node, incarnation)
+            return
         held: Sequence[Session] = list(await self._sessions.of_node(node, incarnation))
         if held:
             self.log.info('{node} is gone with {count} sessions', node=node, count=len(held))

@@ -77,12 +77,14 @@ class Records:
 
     async def _find_orphans(self) -> None:
         sm = self._sm
+        holders = set(await sm.sessions.nodes())
+        if sm.left_behind is not None:
+            holders.update(await sm.left_behind.starts())
         missing = {
             (node, incarnation)
-            for node, incarnation in await sm.sessions.nodes()
+            for node, incarnation in holders
             if sm.links.instances(node).get(node) != incarnation
         }
-        gone, self._missed = missing & self._missed, missing - self._missed
+        gone, self._missed = missing & self._missed, missing
         for node, incarnation in gone:
-            self.log.info('{node} has been gone for a while', node=node)
             await sm.lifecycle.node_lost(node, incarnation)

@@ -28,6 +28,7 @@ from jabberd_tx.components.sm.handshake import Handshake
 from jabberd_tx.components.sm.hooks import Hooks
 from jabberd_tx.components.sm.inbound import Intake
 from jabberd_tx.components.sm.iq import IqAnswers
+from jabberd_tx.components.sm.left_behind import LeftBehind
 from jabberd_tx.components.sm.lifecycle import Lifecycle
 from jabberd_tx.components.sm.measures import Measures
 from jabberd_tx.components.sm.module import Module
@@ -43,6 +44,7 @@ from jabberd_tx.components.sm.tally import Tallies
 from jabberd_tx.link.frames import CLIENT, Bounce, Fanout, Route, Working
 from jabberd_tx.link.interfaces import Link, Links
 from jabberd_tx.storage import rosters
+from jabberd_tx.storage.copies.interface import CopyStore
 from jabberd_tx.storage.operations import Storage
 from jabberd_tx.storage.sessions.interface import Session, SessionStore
 from jabberd_tx.xmpp.errors import error_reply, may_reply
@@ -88,9 +90,12 @@ class SessionManager:
         metrics: Metrics,
         module_options: Mapping[str, Any],
         more_modules: Sequence[type[Module]] = (),
+        copies: CopyStore | None = None,
+        lease: float = 2.0,
     ) -> None:
         """options: the values of OPTIONS; module_options: by section name ('modules.ping'), the section's values;
-        more_modules: beside those that are installed."""
+        more_modules: beside those that are installed; copies: where c2s nodes keep theirs, and their leases, which are
+        renewed every `lease` seconds."""
         self.links, self.storage, self.sessions = links, storage, sessions
         self.domains = frozenset(domains)
         self.options, self.reactor, self.turn = options, reactor, turn
@@ -117,6 +122,7 @@ class SessionManager:
         self.handshake = Handshake(self)
         self.roster = RosterAnswers(self)
         self.lifecycle, self.records = Lifecycle(self), Records(self)
+        self.left_behind = LeftBehind(self, copies, lease) if copies is not None else None
         self.intake = Intake(self)
         self.on_route = self.intake.on_route
         self.on_confirm = self.delivery.settling.confirmed
@@ -155,6 +161,8 @@ class SessionManager:
         if self._sweeping.running:
             self._sweeping.stop()
         self.records.stop()
+        if self.left_behind is not None:
+            self.left_behind.stop()
         self.questions.stop()
         self.bounces.stop()
         self.posts.stop()

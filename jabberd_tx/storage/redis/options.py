@@ -21,5 +21,22 @@ OPTIONS = Section(
     Option('timeout', float, 2.0, 'How long one command may take before the connection is cut.', unit='s', low=0.1),
     Option('patience', float, 10.0, 'How long to wait for Redis to come back.', unit='s', low=0),
     Option('announcing', float, 3.0, 'After a loss: until all sessions have been announced again.', unit='s', low=0),
+    Option(
+        'copies',
+        bool,
+        True,
+        'Whether workers for clients keep copies here of what their clients have not acked, so that nothing is lost '
+        'with a worker, and streams are resumed at another one.',
+    ),
+    Option(
+        'lease',
+        float,
+        2.0,
+        'How often a worker for clients says that it lives. Its sessions are ended when no router sees it and it has '
+        'not said so for twice as long.',
+        unit='s',
+        low=0.1,
+        high=60,
+    ),
     Option('cached', int, 100_000, 'Users whose sessions a session manager remembers.', low=0),
 )  # fmt: skip

@@ -20,6 +20,7 @@ from jabberd_tx.storage import accounts
 from jabberd_tx.storage.sessions.memory import MemorySessions
 from jabberd_tx.testing import memory_transport
 from jabberd_tx.testing.client import Refused, XmppClient, run
+from jabberd_tx.testing.memory_copies import MemoryCopies
 from jabberd_tx.testing.network import Network
 from jabberd_tx.testing.storage import ImmediateStorage
 from jabberd_tx.xmpp.stanza import Stanza
@@ -30,9 +31,10 @@ from tests.components.c2s.test_c2s_acks import said
 class Workers:
     """Two c2s and a real sm; `drops` decides which frames between them are lost."""
 
-    def __init__(self, coded: bool = False) -> None:
+    def __init__(self, coded: bool = False, copies: bool = False) -> None:
         self.network = Network(coded=coded)
         self.clock: Any = self.network.clock
+        self.copies = MemoryCopies(self.clock) if copies else None
         self.clock.getThreadPool = Threads
         self.clock.callFromThread = lambda call, *arguments: self.clock.callLater(0, call, *arguments)
         self.storage, self.sessions = ImmediateStorage(), MemorySessions(self.clock)
@@ -42,7 +44,7 @@ class Workers:
         values = {section.name: section.defaults() for section in sections()}
         self.sm = SessionManager(
             links, self.storage, self.sessions, [DOMAIN], SM_OPTIONS.defaults(), self.clock, self.network.turn,
-            self.network.metrics, values,
+            self.network.metrics, values, (), self.copies,
         )  # fmt: skip
         links.start()
         self.sm.start()
@@ -52,7 +54,8 @@ class Workers:
     def add(self, node: str) -> C2S:
         links = self.network.links(node)
         c2s = C2S(
-            links, self.storage, [DOMAIN], Site.values(), self.clock, self.network.turn, self.network.metrics, None
+            links, self.storage, [DOMAIN], Site.values(), self.clock, self.network.turn, self.network.metrics, None,
+            copy_store=self.copies,
         )  # fmt: skip
         links.start()
         c2s.start()

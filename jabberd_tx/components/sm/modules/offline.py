@@ -174,12 +174,13 @@ class Offline(Module):
 
     async def _give_all(self, owner: str) -> bool:
         """Page by page, until nothing is left, or nobody takes it; False if another sm has come in between."""
-        refused: set[bytes] = set()
+        # A session that moves is another one: it may take what it did not.
+        refused: set[tuple[bytes, int]] = set()
         if self.values.expire:
             await self.sm.storage.run(offline.expire, owner, self._expired())
         while True:
             there = await self.sm.sessions.fetch(owner)
-            session = _ready([one for one in there if one.stream not in refused], self._latest.get(owner))
+            session = _ready([one for one in there if (one.stream, one.epoch) not in refused], self._latest.get(owner))
             rows = await self.sm.storage.run(offline.page, owner, 0, PAGE) if session is not None else ()
             if session is None or not rows:
                 await self._caught_up(there)
@@ -191,7 +192,7 @@ class Offline(Module):
                 there_at = {stored.uid: position for position, stored in rows}
                 await self.sm.storage.run(offline.drop, owner, [there_at[uid] for uid in taken])
             if len(taken) < len(rows):
-                refused.add(session.stream)
+                refused.add((session.stream, session.epoch))
 
     def _give(self, session: Session, messages: Sequence[Stored]) -> Deferred[list[bytes]]:
         """Send them; the result is the uids of those that the session's c2s has confirmed."""
