@@ -53,6 +53,8 @@ listen = '127.0.0.1:{port}'
 enabled = false
 [link]
 secret = '{secret}'
+heartbeat = 60.0
+heartbeat_timeout = 600.0
 """
 NAME = 'bench.test'
 NAMES = (1, 10, 50)
