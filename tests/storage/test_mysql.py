@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,15 @@ def test_a_database_with_another_character_set_is_refused() -> None:
     with pytest.raises(StorageError, match='ALTER DATABASE latin CHARACTER SET utf8mb4'):
         migrations.make_ready(database)
     assert database.marks().version is None
+
+
+def test_an_empty_database_is_opened_by_four_at_once() -> None:
+    """One makes the tables, and the others wait for it."""
+    _Mysql.server.new_database('fresh')
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(migrations.make_ready, database_of('fresh')) for _ in range(4)]:
+            done.result(30)
+    assert database_of('fresh').marks().version == migrations.HEAD
 
 
 def test_a_wrong_password_is_told_in_one_line() -> None:

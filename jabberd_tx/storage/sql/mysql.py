@@ -44,6 +44,7 @@ OPTIONS = Section(
 # How long to wait for others who change the schema.
 BUSY_S = 30
 _LOCK = 'jabberd_tx_schema'
+_TAKE_LOCK = f"SELECT GET_LOCK('{_LOCK}', {BUSY_S})"
 _MODES = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'
 
 
@@ -104,9 +105,12 @@ class MysqlDatabase:
             raise StorageError(f'{self.name}: {error}') from error
 
     def marks(self) -> Marks:
-        """See Database."""
+        """See Database.  Whoever is changing the schema is waited for."""
         with closing(self._asking()) as connection, connection.cursor() as cursor:
             try:
+                cursor.execute(_TAKE_LOCK)  # given back with the end of the connection
+                if not cursor.fetchone()[0]:
+                    raise StorageError(f'{self.name}: somebody else is changing the schema')
                 cursor.execute('SHOW TABLES')
                 tables = {name for (name,) in cursor.fetchall()}
                 if not tables:
@@ -116,7 +120,7 @@ class MysqlDatabase:
                     cursor.execute('SELECT version_num FROM alembic_version')
                     versions = [version for (version,) in cursor.fetchall()]
                 if len(versions) != 1:
-                    raise StorageError(f'{self.name}: a database, but not one of jabberd-tx, or one that is being made')
+                    raise StorageError(f'{self.name}: a database, but not one of jabberd-tx')
                 modules: dict[str, int] = {}
                 if 'module_versions' in tables:
                     cursor.execute('SELECT name, version FROM module_versions')
@@ -133,7 +137,7 @@ class MysqlDatabase:
 
         engine = create_engine('mysql+pymysql://', creator=self._driver, poolclass=NullPool)
         with engine.connect() as connection:
-            (got,) = connection.exec_driver_sql(f"SELECT GET_LOCK('{_LOCK}', {BUSY_S})").fetchone() or (0,)
+            (got,) = connection.exec_driver_sql(_TAKE_LOCK).fetchone() or (0,)
             if not got:
                 raise StorageError(f'{self.name}: somebody else is changing the schema')
             try:
