@@ -62,6 +62,16 @@ class HeldFrames:
             self._timers[slot] = self._clock.callLater(left, self._over, slot)
         return HELD
 
+    def take_after(self, slot: int, refused: Route) -> list[Held]:
+        """What is held of what its sender sent after this frame, which found no room: it would arrive before it."""
+        frames, stream = self._frames.get(slot, {}), refused.uid[:16]
+        later = [
+            key for key in frames if key[0] == refused.source and key[1][:16] == stream and key[1] > refused.uid
+        ]  # fmt: skip
+        taken = [frames.pop(key) for key in later]
+        self._bytes -= sum([held.size for held in taken])
+        return taken
+
     def back(self, slot: int) -> list[Held]:
         """The slot is there: its frames, each sender's in its order."""
         self._since.pop(slot, None)

@@ -193,9 +193,12 @@ class Router(Register):
         if fate == ABSENT:
             self._bounces.absent += 1
             self._bounce(port, frame, NO_LINK, ABSENT)
-        elif fate == FULL:
-            self._bounces.busy += 1
+        elif fate == FULL and name is not None:
+            later = self._names.take_after(name, frame)
+            self._bounces.busy += 1 + len(later)
             self._send_back(port, frame, BUSY)
+            for held in later:
+                self._bounce(held.port, held.frame, BUSY)
         elif fate != HELD:
             self._bounces.no_link += 1
             self._send_back(port, frame, NO_LINK)

@@ -167,8 +167,15 @@ class ServedName:
             return None
         if self._held is None:
             return ABSENT
-        slot = self._fixed.slot(held.frame)
-        return self._held.hold(ANYBODY if slot is None else slot, held)
+        return self._held.hold(self._slot_of(held.frame), held)
+
+    def take_after(self, refused: Route) -> list[Held]:
+        """What waits and must go back too, after a frame that found no room."""
+        return self._held.take_after(self._slot_of(refused), refused) if self._held is not None else []
+
+    def _slot_of(self, frame: Route) -> int:
+        slot = self._fixed.slot(frame) if self._fixed is not None else None
+        return ANYBODY if slot is None else slot
 
     def forget(self, node: str) -> None:
         """That node is gone, and repeats what it has sent."""

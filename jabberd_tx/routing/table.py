@@ -131,3 +131,7 @@ class NameTable:
         """What becomes of a frame for such a name that nobody was picked for: HELD (it is kept), FULL or ABSENT
         (routing/held.py); None when nobody serves the name, and nothing waits for that."""
         return self._names[name].wait(held)
+
+    def take_after(self, name: str, refused: Route) -> list[Held]:
+        """What waits and must go back too, after a frame that found no room."""
+        return self._names[name].take_after(refused)

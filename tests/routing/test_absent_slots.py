@@ -384,6 +384,25 @@ steps = st.lists(
 )
 
 
+def test_what_was_sent_after_a_frame_that_found_no_room_goes_back_as_well(coded: bool) -> None:
+    """It came in before its sender repeated what comes before it."""
+    net = network(WAIT, coded, hold=8)
+    passed: set[bytes] = set()
+    checker, sender, key = Checker(), Keeper(net), BY_SLOT[3][0]
+    sender.say(key, 5)
+    first = Judged(net, 3, checker, True, passed)
+    sender.say(key, 2)
+    first.links.stop()
+    sender.say(key, 2)
+    for slot in range(4):
+        Judged(net, slot, checker, True, passed)
+    net.advance(30)
+    for n in range(9):
+        checker.accepted(key, n)
+    report = checker.report()
+    assert report.ok, report
+
+
 @pytest.mark.parametrize('absent', [WAIT, BOUNCE, SPILL])
 @given(st.booleans(), st.booleans(), steps)
 def test_each_pair_stays_in_order_and_nothing_is_lost_whoever_comes_and_goes(
