@@ -10,16 +10,22 @@ from random import randrange
 # at; test runs side by side (pytest-xdist) have ranges of their own.
 FIRST, RANGE, RANGES = 10_000, 5_000, 4
 
+# Those that this process has given out: whoever got one may not listen at it yet.
+_given: set[int] = set()
+
 
 def free_port() -> int:
     """A port on loopback that nobody has at the moment.  OSError when there is none."""
     worker = int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw')) % RANGES
     for _ in range(RANGE):
         port = FIRST + worker * RANGE + randrange(RANGE)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(('127.0.0.1', port))
             except OSError:
                 continue
+            _given.add(port)
             return port
     raise OSError('no port is free')
